@@ -1,0 +1,3 @@
+"""Two-factor authentication for FastAPI."""
+
+__version__ = "0.1.0"
