@@ -67,7 +67,7 @@ def refresh() -> int:
         install_project(uv)
     except subprocess.CalledProcessError as error:
         return fail(f"{' '.join(map(str, error.cmd))}\n{FAILED}")
-    STAMP.write_text("\n".join([place, packages, project]), encoding="ascii")
+    STAMP.write_text(f"{place}\n{packages}\n{project}\n", encoding="ascii")
     return 0
 
 
@@ -110,7 +110,7 @@ def packages_mark() -> str:
 
 def project_mark() -> str:
     """Return a digest of the parts of `pyproject.toml` that installing reads."""
-    import tomllib  # noqa: PLC0415  older Pythons, which get a message above, have none
+    import tomllib
 
     tables = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     parts = [tables["build-system"], tables["project"], tables["tool"]["hatch"]]
@@ -125,7 +125,7 @@ def digest(content: bytes) -> str:
 def wait_for_others(descriptor: int) -> None:
     """Let two `make` commands at once take turns, where the system can lock files."""
     if os.name == "posix":
-        import fcntl  # noqa: PLC0415  Windows has none
+        import fcntl
 
         fcntl.flock(descriptor, fcntl.LOCK_EX)
 

@@ -1,0 +1,79 @@
+"""What every test may ask for, and what none may do: leave this machine."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.support.network import forbid_outside_network
+from tests.support.postgres import PostgresMissingError, PostgresServer
+
+# Timed examples fail on a busy machine. The same examples each time, so that a red build is red
+# again; `HYPOTHESIS_PROFILE=search` looks for new ones.
+settings.register_profile("steady", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("search", deadline=None, max_examples=2_000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+POSTGRES_FIXTURES = {"postgres_server", "postgres_url"}
+
+forbid_outside_network()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that asks for PostgreSQL by name, so that `make test-fast` leaves it out."""
+    for item in items:
+        if POSTGRES_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.postgres)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run async tests on the loop that the product runs on."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server of this test process alone; `make test` fails without one, a bare pytest skips."""
+    try:
+        server = PostgresServer()
+    except PostgresMissingError as error:
+        if os.environ.get("TWINLOCK_TEST_REQUIRE") == "all":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: PostgresServer) -> str:
+    """The database that every test's own is a copy of."""
+    return postgres_server.create_database()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
+    """The URL of a PostgreSQL database that no other test sees."""
+    name = postgres_server.create_database(template=postgres_template)
+    yield postgres_server.url(name)
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite database that no other test sees."""
+    return f"sqlite:///{tmp_path / 'twinlock.sqlite3'}"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database, once on SQLite and once on PostgreSQL."""
+    url = request.getfixturevalue(f"{request.param}_url")
+    assert isinstance(url, str)
+    return url

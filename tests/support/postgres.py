@@ -1,0 +1,121 @@
+"""A throwaway PostgreSQL server for the tests; scripts/system.py is what installs one."""
+
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+USER = "twinlock"
+PORT = 5432  # names the socket file in the server's own folder; no TCP port is opened
+FAST_AND_FORGETFUL = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "listen_addresses": "",
+    "max_connections": "200",
+    "shared_buffers": "32MB",
+}
+
+
+class PostgresMissingError(Exception):
+    """No PostgreSQL server programs are installed, or nobody may run them."""
+
+
+def find_programs() -> Path:
+    """Return the folder that holds `initdb` and `pg_ctl`, of the newest version there is."""
+    on_path = shutil.which("pg_ctl")
+    if on_path and shutil.which("initdb"):
+        return Path(on_path).resolve().parent
+    folders = [
+        *Path("/usr/lib/postgresql").glob("*/bin"),
+        *Path("/usr/lib64/pgsql").glob("bin"),
+        *Path("/usr/libexec").glob("postgresql*"),
+        *Path("/opt/homebrew/opt").glob("postgresql*/bin"),
+        *Path("/usr/local/opt").glob("postgresql*/bin"),
+    ]
+    usable = [folder for folder in folders if (folder / "initdb").exists()]
+    if not usable:
+        msg = "no PostgreSQL server programs found; `make test` installs them"
+        raise PostgresMissingError(msg)
+    return max(usable, key=_version)
+
+
+def _version(folder: Path) -> int:
+    """Return the major version in a path such as /usr/lib/postgresql/15/bin."""
+    digits = "".join(c for c in folder.as_posix() if c.isascii() and c.isdigit())
+    return int(digits or 0)
+
+
+class PostgresServer:
+    """A server in a temporary folder, reached through a socket that lies in the same folder."""
+
+    def __init__(self) -> None:
+        self._programs = find_programs()
+        # Not pytest's own folder: the path of a socket must be short, and the user that owns the
+        # server must be able to reach it.
+        self._folder = Path(tempfile.mkdtemp(prefix="twinlock-pg-", dir="/tmp"))
+        self._numbers = itertools.count(1)
+        self._data = self._folder / "data"
+
+    def start(self) -> None:
+        """Create the cluster and wait until it answers."""
+        if os.geteuid() == 0:
+            self._give_folder_away()
+        self._run("initdb", "-D", self._data, "-U", USER, "-A", "trust", "-E", "UTF8",
+                  "--no-locale", "--no-sync")  # fmt: skip
+        options = " ".join(f"-c {name}='{value}'" for name, value in FAST_AND_FORGETFUL.items())
+        log = self._folder / "log"
+        self._run("pg_ctl", "-D", self._data, "-w", "-s", "-l", log,
+                  "-o", f"-p {PORT} -k {self._folder} {options}", "start")  # fmt: skip
+
+    def stop(self) -> None:
+        """Stop at once and leave nothing behind."""
+        if (self._data / "postmaster.pid").exists():
+            self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "-s", "stop")
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def url(self, database: str) -> str:
+        """Return the SQLAlchemy URL of *database*."""
+        return f"postgresql+psycopg://{USER}@/{database}?host={self._folder}&port={PORT}"
+
+    def create_database(self, template: str = "template1") -> str:
+        """Return the name of a new database, a copy of *template*, which nobody may be using."""
+        name = f"test_{next(self._numbers)}"
+        self._administer("create database {} template {}", name, template)
+        return name
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database, whoever is still connected."""
+        self._administer("drop database {} with (force)", name)
+
+    def _administer(self, statement: str, *names: str) -> None:
+        """Run one statement about whole databases."""
+        address = f"host={self._folder} port={PORT} user={USER} dbname=postgres"
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+    def _give_folder_away(self) -> None:
+        """Hand the folder to the user that runs the server: PostgreSQL refuses to run as root."""
+        try:
+            shutil.chown(self._folder, user="postgres")
+        except LookupError:
+            msg = "PostgreSQL does not run as root, and there is no user `postgres` to run it"
+            raise PostgresMissingError(msg) from None
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        """Run one of the server's programs, as `postgres` when we are root."""
+        command = [str(self._programs / program), *map(str, arguments)]
+        if os.geteuid() == 0:
+            command = ["runuser", "-u", "postgres", "--", *command]
+        # A file, not a pipe: the server would inherit the pipe and keep it open.
+        with tempfile.TemporaryFile("w+") as output:
+            done = subprocess.run(command, cwd="/tmp", stdout=output, stderr=output, check=False)
+            if done.returncode:
+                output.seek(0)
+                msg = f"{program} failed:\n{output.read()}"
+                raise RuntimeError(msg)
