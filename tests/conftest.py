@@ -16,6 +16,10 @@ settings.register_profile("steady", deadline=None, derandomize=True, print_blob=
 settings.register_profile("search", deadline=None, max_examples=2_000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
+# The settings of whoever runs the tests are not the tests' settings.
+for name in [name for name in os.environ if name.startswith("TWINLOCK_")]:
+    del os.environ[name]
+
 POSTGRES_FIXTURES = {"postgres_server", "postgres_url"}
 
 forbid_outside_network()
@@ -41,7 +45,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     try:
         server = PostgresServer()
     except PostgresMissingError as error:
-        if os.environ.get("TWINLOCK_TEST_REQUIRE") == "all":
+        if os.environ.get("TESTS_REQUIRE") == "all":
             pytest.fail(str(error))
         pytest.skip(str(error))
     try:

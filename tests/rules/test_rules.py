@@ -189,7 +189,7 @@ def test_a_test_that_sleeps_is_reported(tmp_path: Path) -> None:
 
 def test_the_command_names_file_line_and_rule_and_fails(tree: Path) -> None:
     plant(tree, "flows/planted.py", "import secrets")
-    command = [sys.executable, ROOT / "scripts" / "check_rules.py", tree]
+    command = [sys.executable, str(ROOT / "scripts" / "check_rules.py"), str(tree)]
 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from scripts.system import postgres_programs
+
 USER = "twinlock"
 PORT = 5432  # names the socket file in the server's own folder; no TCP port is opened
 FAST_AND_FORGETFUL = {
@@ -26,36 +28,15 @@ class PostgresMissingError(Exception):
     """No PostgreSQL server programs are installed, or nobody may run them."""
 
 
-def find_programs() -> Path:
-    """Return the folder that holds `initdb` and `pg_ctl`, of the newest version there is."""
-    on_path = shutil.which("pg_ctl")
-    if on_path and shutil.which("initdb"):
-        return Path(on_path).resolve().parent
-    folders = [
-        *Path("/usr/lib/postgresql").glob("*/bin"),
-        *Path("/usr/lib64/pgsql").glob("bin"),
-        *Path("/usr/libexec").glob("postgresql*"),
-        *Path("/opt/homebrew/opt").glob("postgresql*/bin"),
-        *Path("/usr/local/opt").glob("postgresql*/bin"),
-    ]
-    usable = [folder for folder in folders if (folder / "initdb").exists()]
-    if not usable:
-        msg = "no PostgreSQL server programs found; `make test` installs them"
-        raise PostgresMissingError(msg)
-    return max(usable, key=_version)
-
-
-def _version(folder: Path) -> int:
-    """Return the major version in a path such as /usr/lib/postgresql/15/bin."""
-    digits = "".join(c for c in folder.as_posix() if c.isascii() and c.isdigit())
-    return int(digits or 0)
-
-
 class PostgresServer:
     """A server in a temporary folder, reached through a socket that lies in the same folder."""
 
     def __init__(self) -> None:
-        self._programs = find_programs()
+        programs = postgres_programs()
+        if programs is None:
+            msg = "no PostgreSQL server programs found; `make test` installs them"
+            raise PostgresMissingError(msg)
+        self._programs = programs
         # Not pytest's own folder: the path of a socket must be short, and the user that owns the
         # server must be able to reach it.
         self._folder = Path(tempfile.mkdtemp(prefix="twinlock-pg-", dir="/tmp"))

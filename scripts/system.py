@@ -1,0 +1,228 @@
+"""Find the programs that the tests need beside Python, and install what is missing.
+
+    python scripts/system.py [--check]
+
+The tests use PostgreSQL, and as judges that are not ours `oathtool` (codes), `zbarimg` (QR codes)
+and, where tests drive a browser, Chromium. Missing ones come from the system's own package
+manager if it may be used without a question; with `--check`, or if not, the answer is what to
+type. Needs nothing but Python itself.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CLUSTERS = Path("/etc/postgresql-common/createcluster.conf")
+NO_CLUSTER = (
+    "# Written by Twinlock's scripts/system.py: programs only.\ncreate_main_cluster = false\n"
+)
+WITHOUT = "`make test-fast` runs everything that does without them."
+
+
+@dataclass(frozen=True)
+class Need:
+    """A program that the tests run.
+
+    Attributes:
+        name: What a person calls it.
+        is_there: Says whether it is installed.
+        packages: Its package, by package manager.
+    """
+
+    name: str
+    is_there: Callable[[], bool]
+    packages: dict[str, str]
+
+
+def postgres_programs() -> Path | None:
+    """Return the folder of `initdb` and `pg_ctl`, the newest if there are several."""
+    pg_ctl = shutil.which("pg_ctl")
+    if pg_ctl and shutil.which("initdb"):
+        return Path(pg_ctl).resolve().parent
+    places = {
+        "/usr/lib/postgresql": "*/bin/initdb",
+        "/usr/libexec": "postgresql*/initdb",
+        "/opt/homebrew/opt": "postgresql*/bin/initdb",
+        "/usr/local/opt": "postgresql*/bin/initdb",
+    }
+    found = [file.parent for place, name in places.items() for file in Path(place).glob(name)]
+    return max(found, key=version_in, default=None)
+
+
+def version_in(folder: Path) -> int:
+    """Return the version that the name of *folder* holds, 0 if none."""
+    return int("".join(filter(str.isdecimal, folder.as_posix())) or 0)
+
+
+def has_chromium() -> bool:
+    """Say whether a Chromium can be started from here."""
+    names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
+    mac = Path("/Applications/Chromium.app")
+    return mac.exists() or any(shutil.which(name) for name in names if name)
+
+
+def has_pip() -> bool:
+    """Say whether `.venv` can be made: with uv, or with Python's own pip."""
+    return bool(shutil.which("uv") or importlib.util.find_spec("ensurepip"))
+
+
+def needs() -> list[Need]:
+    """Return what the tests of this checkout need."""
+    python = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
+    found = [
+        Need("Python's ensurepip", has_pip, {"apt-get": python}),
+        Need(
+            "PostgreSQL server",
+            lambda: postgres_programs() is not None,
+            {
+                "apt-get": "postgresql",
+                "dnf": "postgresql-server",
+                "apk": "postgresql",
+                "brew": "postgresql@17",
+            },
+        ),
+        Need(
+            "oathtool",
+            lambda: shutil.which("oathtool") is not None,
+            {
+                "apt-get": "oathtool",
+                "dnf": "oathtool",
+                "apk": "oath-toolkit-oathtool",
+                "brew": "oath-toolkit",
+            },
+        ),
+        Need(
+            "zbarimg",
+            lambda: shutil.which("zbarimg") is not None,
+            {"apt-get": "zbar-tools", "dnf": "zbar", "apk": "zbar", "brew": "zbar"},
+        ),
+    ]
+    if has_browser_tests():
+        packages = dict.fromkeys(("apt-get", "dnf", "apk", "brew"), "chromium")
+        found.append(Need("Chromium", has_chromium, packages))
+    return found
+
+
+def has_browser_tests() -> bool:
+    """Say whether any test drives a browser, and so whether one is needed."""
+    tests = (ROOT / "tests").rglob("test_*.py")
+    return any("mark.browser" in test.read_text(encoding="utf-8") for test in tests)
+
+
+def package_manager() -> str | None:
+    """Return the system's package manager, or None if we know none here."""
+    known = ("apt-get", "dnf", "apk", "brew")
+    return next((name for name in known if shutil.which(name)), None)
+
+
+def may_install(manager: str) -> bool:
+    """Say whether *manager* works for us without a question."""
+    if manager == "brew" or os.geteuid() == 0:
+        return True
+    if shutil.which("sudo") is None:
+        return False
+    asked = subprocess.run(["sudo", "-n", "true"], check=False, capture_output=True)
+    return asked.returncode == 0
+
+
+def install_commands(manager: str, packages: list[str]) -> list[list[str]]:
+    """Return the commands that install *packages*, in order; the last one decides.
+
+    An old index may still do, so `apt-get update` may fail.
+    """
+    match manager:
+        case "apt-get":
+            quietly = ["-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
+            install = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", *quietly]
+            return [["apt-get", "update", "-qq"], [*install, *packages]]
+        case "dnf":
+            return [["dnf", "install", "-y", "-q", *packages]]
+        case "apk":
+            return [["apk", "add", "--quiet", *packages]]
+        case _:
+            return [["brew", "install", "--quiet", *packages]]
+
+
+def install(manager: str, packages: list[str]) -> bool:
+    """Install *packages*; return whether that worked."""
+    sudo = [] if manager == "brew" or os.geteuid() == 0 else ["sudo", "-n"]
+    is_ours = manager == "apt-get" and "postgresql" in packages and prevent_cluster(sudo)
+    try:
+        codes = [run([*sudo, *command]) for command in install_commands(manager, packages)]
+    finally:
+        if is_ours:
+            run([*sudo, "rm", "-f", str(CLUSTERS)])
+    return codes[-1] == 0
+
+
+def run(command: list[str]) -> int:
+    """Run *command* in the open, without asking anything; return its exit code."""
+    say(" ".join(command))
+    return subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
+
+
+def prevent_cluster(sudo: list[str]) -> bool:
+    """Keep Debian's package from starting a database server; say whether we wrote a file for it.
+
+    A machine that already has the file has its own mind about clusters.
+    """
+    if CLUSTERS.exists():
+        return False
+    subprocess.run([*sudo, "mkdir", "-p", str(CLUSTERS.parent)], check=True)
+    subprocess.run(
+        [*sudo, "tee", str(CLUSTERS)],
+        input=NO_CLUSTER.encode(),
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    return True
+
+
+def main(arguments: list[str]) -> int:
+    """Make sure that everything is there; return the exit code."""
+    missing = [need for need in needs() if not need.is_there()]
+    if not missing:
+        return 0
+    manager = package_manager()
+    packages = [need.packages[manager] for need in missing if manager and manager in need.packages]
+    names = ", ".join(need.name for need in missing)
+    if manager is None:
+        return fail(f"missing: {names}. Install them with your system's tools. {WITHOUT}")
+    if "--check" in arguments or not may_install(manager):
+        return fail(f"missing: {names}. Type\n{advice(manager, packages)}\n{WITHOUT}")
+    say(f"missing: {names}. Installing them with {manager}.")
+    if not install(manager, packages):
+        return fail(f"{manager} failed. Try\n{advice(manager, packages)}\n{WITHOUT}")
+    left = [need.name for need in missing if not need.is_there()]
+    if left:
+        return fail(f"installed, but still not found: {', '.join(left)}. {WITHOUT}")
+    return 0
+
+
+def advice(manager: str, packages: list[str]) -> str:
+    """Return what a person should type."""
+    sudo = "" if manager == "brew" or os.geteuid() == 0 else "sudo "
+    return f"    {sudo}{manager} {'add' if manager == 'apk' else 'install'} {' '.join(packages)}"
+
+
+def say(message: str) -> None:
+    """Tell the person in front of it what happens."""
+    print(f"system: {message}", flush=True)
+
+
+def fail(message: str) -> int:
+    """Tell what is missing and return the exit code for it."""
+    print(f"system: {message}", file=sys.stderr, flush=True)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
