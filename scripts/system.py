@@ -164,9 +164,10 @@ def install(manager: str, packages: list[str]) -> bool:
 
 
 def run(command: list[str]) -> int:
-    """Run *command* in the open, without asking anything; return its exit code."""
+    """Run *command* without asking anything, show only its complaints; return its exit code."""
     say(" ".join(command))
-    return subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
+    quiet = subprocess.DEVNULL
+    return subprocess.run(command, stdin=quiet, stdout=quiet, check=False).returncode
 
 
 def prevent_cluster(sudo: list[str]) -> bool:
