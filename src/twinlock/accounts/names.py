@@ -107,36 +107,29 @@ _EMAIL_SENTENCES = {
 
 
 @dataclass(frozen=True, slots=True)
-class TypedUsername:
-    """What someone typed to sign in, taken as a user name."""
+class LoginKey:
+    """What the account of a typed login name is looked up by.
 
-    key: UsernameKey
+    Attributes:
+        text: A ``UsernameKey`` or an ``EmailKey``; any database can store and compare it.
+        is_email: Which of the two.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class TypedEmail:
-    """What someone typed to sign in, taken as an e-mail address."""
-
-    key: EmailKey
-
-
-LoginKey = TypedUsername | TypedEmail
+    text: str
+    is_email: bool
 
 
 def login_key(typed: str) -> LoginKey:
-    """Return what the account of a typed login name is looked up by.
+    """Return what the account of a login name is looked up by, as someone typed it.
 
     Any text has a key. One that can be nobody's (too long, with control characters or lone
-    surrogates) gets a key of its own that no account can have, that every database can store,
-    and by which its tries can be counted.
+    surrogates) gets a key of its own that no account can have, and by which its tries are counted.
     """
     if len(typed) > MAX_TYPED or _has_control_or_surrogate(typed):
-        return TypedUsername(_nobody(typed))
+        return _nobody(typed)
     is_email = "@" in typed or "@" in fold(typed)
     key = canonical_email(typed) if is_email else canonical_username(typed)
-    if len(key) > MAX_EMAIL:
-        return TypedUsername(_nobody(typed))
-    return TypedEmail(EmailKey(key)) if is_email else TypedUsername(UsernameKey(key))
+    return LoginKey(key, is_email) if len(key) <= MAX_EMAIL else _nobody(typed)
 
 
 def canonical_username(text: str) -> UsernameKey:
@@ -258,6 +251,7 @@ def _has_control_or_surrogate(text: str) -> bool:
     return any(unicodedata.category(character) in {"Cc", "Cs"} for character in text)
 
 
-def _nobody(text: str) -> UsernameKey:
+def _nobody(text: str) -> LoginKey:
     # "!" is in no user name, so this finds no account.
-    return UsernameKey("!" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return LoginKey(f"!{digest}", is_email=False)

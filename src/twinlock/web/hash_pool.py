@@ -1,0 +1,166 @@
+"""The few threads that hash passwords, and the counter in front of them.
+
+A hash takes a whole core for tens of milliseconds. It runs in none of the threads that answer
+requests, at lower priority than they do, and only so many wait for one: who comes after them is
+told to come back (503), instead of everyone waiting for minutes.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+from twinlock.core.errors import TwinlockError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WAITING_PER_THREAD: Final = 32
+_CPU_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
+_NICENESS: Final = 10  # steps of politeness (nice) below the threads that answer requests
+
+
+class HashQueueFullError(TwinlockError):
+    """So many password steps wait that another would wait too long; the route answers 503."""
+
+    retry_after: Final = timedelta(seconds=2)
+
+
+def default_threads() -> int:
+    """Return how many threads hash where nothing is set: one less than cores, one at least."""
+    return max(1, available_cores() - 1)
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use, a container's quota rounded up included."""
+    if sys.platform != "linux":
+        return os.cpu_count() or 1
+    return cores_of(_CPU_QUOTA, otherwise=len(os.sched_getaffinity(0)))
+
+
+def cores_of(quota: Path, *, otherwise: int) -> int:
+    """Return how many cores a control group grants.
+
+    Args:
+        quota: A ``cpu.max`` of cgroup v2: microseconds granted, or ``max``, and the period.
+        otherwise: The most, and the answer where there is no quota.
+    """
+    try:
+        granted, period = quota.read_text(encoding="ascii").split()
+        return max(1, min(otherwise, -(-int(granted) // int(period))))
+    except (OSError, ValueError, ZeroDivisionError):  # no such file, or "max"
+        return otherwise
+
+
+class HashPool:
+    """Runs password hashes on threads of its own, a bounded number at a time.
+
+    The threads start with the first hash, not before: a pool may be made at import and taken
+    through a fork. Any number of event loops may use it at once. ``close`` ends the threads; the
+    next hash would start new ones.
+    """
+
+    def __init__(self, threads: int, *, waiting_per_thread: int = WAITING_PER_THREAD) -> None:
+        """Take note of the size.
+
+        Args:
+            threads: How many hashes run at a time, 1 or more; never more than cores.
+            waiting_per_thread: How many more are admitted for each thread, 0 or more.
+        """
+        if threads < 1 or waiting_per_thread < 0:
+            raise ValueError("a pool needs a thread, and no negative number of places")
+        self.threads = threads
+        self.places = threads * (1 + waiting_per_thread)
+        self._crew = _Crew(self.places)
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run *work* on one of the threads, and return or raise what it does.
+
+        If the caller is cancelled while it waits, its place is free at once; if *work* runs
+        already it runs to its end, and its place is taken until then.
+
+        Raises:
+            HashQueueFullError: Every place is taken.
+        """
+        return await asyncio.wrap_future(self._admit(work, *args, **kwargs))
+
+    def run_blocking(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run *work* right here: for the command line, which has nobody else to wait for."""
+        return work(*args, **kwargs)
+
+    def close(self) -> None:
+        """Return when all that was admitted has ended and the threads are gone.
+
+        A server closes when its requests have ended, so that nothing waits any more.
+        """
+        crew, self._crew = self._crew, _Crew(self.places)
+        crew.dismiss()
+
+    def _admit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        if self._crew.pid != os.getpid():
+            self._crew = _Crew(self.places)  # forked: the threads stayed with the parent
+        crew = self._crew
+        if not crew.enter():
+            raise HashQueueFullError("every place in the queue for password hashes is taken")
+        try:
+            future = crew.executor(self.threads).submit(work, *args, **kwargs)
+        except BaseException:
+            crew.leave()
+            raise
+        # Called when the work has ended or was cancelled before it began, and never twice.
+        future.add_done_callback(lambda _: crew.leave())
+        return future
+
+
+@dataclass(slots=True)
+class _Crew:
+    """The threads of one process from their start to their end, and the places taken."""
+
+    places: int
+    pid: int = field(default_factory=os.getpid)
+    _taken: int = 0
+    _executor: ThreadPoolExecutor | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def enter(self) -> bool:
+        """Take a place; say whether there was one."""
+        with self._lock:
+            if self._taken >= self.places:
+                return False
+            self._taken += 1
+            return True
+
+    def leave(self) -> None:
+        """Give a place back."""
+        with self._lock:
+            self._taken -= 1
+
+    def executor(self, threads: int) -> ThreadPoolExecutor:
+        """Return the threads; they start one by one as work comes."""
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(
+                    threads, thread_name_prefix="twinlock-hash", initializer=_lower_priority
+                )
+            return self._executor
+
+    def dismiss(self) -> None:
+        """Wait for the threads to end, unless they are those of another process."""
+        if self._executor is not None and self.pid == os.getpid():
+            self._executor.shutdown(wait=True)
+
+
+def _lower_priority() -> None:
+    """Let the threads that answer requests go first; only Linux has priorities for threads."""
+    if sys.platform != "linux":
+        return
+    thread = threading.get_native_id()
+    with suppress(OSError):  # a sandbox may forbid it; then all are equal
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICENESS)
