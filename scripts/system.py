@@ -138,17 +138,12 @@ def install_commands(manager: str, packages: list[str]) -> list[list[str]]:
 
     An old index may still do, so `apt-get update` may fail.
     """
-    match manager:
-        case "apt-get":
-            quietly = ["-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
-            install = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", *quietly]
-            return [["apt-get", "update", "-qq"], [*install, *packages]]
-        case "dnf":
-            return [["dnf", "install", "-y", "-q", *packages]]
-        case "apk":
-            return [["apk", "add", "--quiet", *packages]]
-        case _:
-            return [["brew", "install", "--quiet", *packages]]
+    if manager == "apt-get":
+        quietly = ["-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
+        install = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", *quietly]
+        return [["apt-get", "update", "-qq"], [*install, *packages]]
+    options = {"dnf": ["install", "-y", "-q"], "apk": ["add", "-q"], "brew": ["install", "-q"]}
+    return [[manager, *options[manager], *packages]]
 
 
 def install(manager: str, packages: list[str]) -> bool:
