@@ -32,10 +32,18 @@ test-fast: setup check ## Run the checks and the tests that need neither Postgre
 	@$(BIN)/pytest -n auto --dist worksteal -m 'not postgres and not browser'
 
 check: setup ## Check formatting, lint, types, import contracts and the rules of the house
+	@$(MAKE) --no-print-directory --keep-going .format .lint .types .imports .rules
+
+.PHONY: .format .lint .types .imports .rules
+.format:
 	@$(BIN)/ruff format --check --quiet . || { echo 'Mend it with: $(BIN)/ruff format .'; exit 1; }
+.lint:
 	@$(BIN)/ruff check --quiet .
+.types:
 	@$(BIN)/mypy
+.imports:
 	@$(BIN)/lint-imports --no-logo
+.rules:
 	@$(BIN)/python scripts/check_rules.py
 
 lock: ## Resolve pyproject.toml into requirements.lock (needs uv; UPGRADE=1 takes newer versions)

@@ -140,7 +140,8 @@ def install_commands(manager: str, packages: list[str]) -> list[list[str]]:
     """
     if manager == "apt-get":
         quietly = ["-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]
-        install = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", *quietly]
+        answers = ["DEBIAN_FRONTEND=noninteractive", "UCF_FORCE_CONFFOLD=1"]
+        install = ["env", *answers, "apt-get", "install", *quietly]
         return [["apt-get", "update", "-qq"], [*install, *packages]]
     options = {"dnf": ["install", "-y", "-q"], "apk": ["add", "-q"], "brew": ["install", "-q"]}
     return [[manager, *options[manager], *packages]]
