@@ -15,6 +15,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from sqlalchemy.engine import URL
 
+from twinlock.accounts.passwords import MAX_PASSWORD_LENGTH
 from twinlock.core.errors import ConfigurationError
 from twinlock.installation import key_file, setting_values
 from twinlock.installation.settings_base import ExplainedSettings, setting, variable
@@ -302,13 +303,13 @@ class Settings(ExplainedSettings):
         le=64,
     )
     password_max_length: int = setting(
-        1_024,
-        "The longest password.",
+        MAX_PASSWORD_LENGTH,
+        "The longest password that may be chosen.",
         group=PASSWORDS,
         example="256",
         unit="characters",
         ge=64,
-        le=4_096,
+        le=MAX_PASSWORD_LENGTH,
     )
     blocked_password_words: Annotated[Sequence[PlainText], Listed, Fixed] = setting(
         (),
@@ -336,7 +337,7 @@ class Settings(ExplainedSettings):
         le=20,
     )
     hash_parallelism: int = setting(
-        1, "Lanes of one Argon2id hash.", group=PASSWORDS, example="1", unit="lanes", ge=1, le=16
+        1, "Lanes of one Argon2id hash.", group=PASSWORDS, example="1", ge=1, le=16
     )
     hash_threads: int = setting(
         description="Hashes that one process computes at once.",

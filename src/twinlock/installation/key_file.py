@@ -65,13 +65,15 @@ def read_keys(path: Path, *, must_be_private: bool) -> list[bytes]:
     """
     with _explained(path):
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(file.fileno())
-        if not stat.S_ISREG(facts.st_mode):
-            raise ConfigurationError(f"The key file {path} is not a regular file.")
-        if must_be_private:
-            _require_private(path, facts)
-        content = file.read(_MAX_BYTES)
+        try:
+            facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode):
+                raise ConfigurationError(f"The key file {path} is not a regular file.")
+            if must_be_private:
+                _require_private(path, facts)
+            content = os.read(descriptor, _MAX_BYTES)
+        finally:
+            os.close(descriptor)
     return [key for _, key in _parsed(content, path) if key is not None]
 
 

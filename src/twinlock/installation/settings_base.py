@@ -114,8 +114,10 @@ class ExplainedSettings(BaseSettings):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _explain(cls, given: dict[str, Any], validate: ModelWrapValidatorHandler[Self]) -> Self:
+    def _explain(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
         """Validate, and turn everything that is wrong into one error for the operator."""
+        if not isinstance(given, dict) or _OUTSIDE not in given:
+            return validate(given)  # `model_validate` calls `__init__`, which comes by here again
         outside: Findings = given.pop(_OUTSIDE)
         places = {name: found.place for name, found in outside.found.items()}
         places |= dict.fromkeys(given, _IN_CODE)

@@ -1,0 +1,39 @@
+"""The reference of settings is what the class says."""
+
+from pathlib import Path
+
+import pytest
+
+from scripts import reference
+from twinlock.config import Settings
+from twinlock.installation.settings_base import variable
+
+
+def test_the_reference_is_current() -> None:
+    """Mend it with: python scripts/reference.py."""
+    assert reference.main(["--check"]) == 0
+
+
+def test_a_stale_reference_is_told_and_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reference, "ROOT", tmp_path)
+
+    assert reference.main(["--check"]) == 1
+    assert "docs/reference/settings.md is stale" in capsys.readouterr().err
+    assert not (tmp_path / "docs").exists()
+    assert reference.main([]) == 0
+    assert reference.main(["--check"]) == 0
+
+
+def test_the_reference_lists_every_setting_once() -> None:
+    page = reference.settings_page()
+
+    headings = [line for line in page.splitlines() if line.startswith("### ")]
+    assert headings == [f"### `{variable(name)}`" for name in Settings.model_fields]
+    assert len(set(headings)) == len(headings)
+
+
+def test_the_reference_says_nothing_about_this_machine(tmp_path: Path) -> None:
+    assert str(Path.cwd()) not in reference.settings_page()
+    assert "PydanticUndefined" not in reference.settings_page()
