@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -57,9 +58,10 @@ def postgres_programs() -> Path | None:
     return max(found, key=version_in, default=None)
 
 
-def version_in(folder: Path) -> int:
-    """Return the version that the name of *folder* holds, 0 if none."""
-    return int("".join(filter(str.isdecimal, folder.as_posix())) or 0)
+def version_in(folder: Path) -> float:
+    """Return the version that the path of a PostgreSQL *folder* holds, 0 if none."""
+    version = re.search(r"postgresql\D*(\d+(?:\.\d+)?)", folder.as_posix())
+    return float(version[1]) if version else 0
 
 
 def has_chromium() -> bool:
