@@ -1,0 +1,390 @@
+"""All SQL of accounts and subjects."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from twinlock.accounts.directory import Account
+from twinlock.accounts.names import EmailKey, UsernameKey, login_key
+from twinlock.accounts.tables import account, subject
+from twinlock.core.proof import SubjectId
+from twinlock.db.conflict import on_conflict
+from twinlock.db.types import UtcDateTime
+
+_OPEN: Final = and_(subject.c.host_id == account.c.id, subject.c.closed_at.is_(None))
+_ACCOUNT: Final = select(
+    subject.c.id.label("subject"),
+    subject.c.generation,
+    subject.c.seal,
+    account.c.id.label("host_id"),
+    account.c.username,
+    account.c.email,
+    account.c.full_name,
+    account.c.roles,
+    account.c.disabled_at,
+    account.c.password_hash,
+    account.c.password_expires_at,
+    account.c.created_at,
+).select_from(account.join(subject, _OPEN))
+
+FIND_BY_USERNAME = _ACCOUNT.where(account.c.username_key == bindparam("key"))
+FIND_BY_EMAIL = _ACCOUNT.where(
+    account.c.email_key == bindparam("key"), account.c.email_verified_at.is_not(None)
+)
+GET_BY_SUBJECT = _ACCOUNT.where(subject.c.id == bindparam("subject"))
+LIST_ACCOUNTS = (
+    _ACCOUNT.where(
+        tuple_(account.c.created_at, account.c.id)
+        > tuple_(bindparam("after_moment", type_=UtcDateTime()), bindparam("after_id"))
+    )
+    .order_by(account.c.created_at, account.c.id)
+    .limit(bindparam("limit"))
+)
+SEARCH_ACCOUNTS = LIST_ACCOUNTS.where(
+    or_(
+        account.c.username_key.startswith(bindparam("prefix"), autoescape=False),
+        account.c.email_key.startswith(bindparam("prefix"), autoescape=False),
+    )
+)
+INSERT_ACCOUNT = insert(account).ext(on_conflict("DO NOTHING"))
+INSERT_SUBJECT = insert(subject)
+UPDATE_PROFILE = (
+    update(account)
+    .where(account.c.id == bindparam("account_id"))
+    .values(full_name=bindparam("new_full_name"))
+)
+UPDATE_EMAIL = (
+    update(account)
+    .where(account.c.id == bindparam("account_id"))
+    .values(
+        email=bindparam("new_email"),
+        email_key=bindparam("new_email_key"),
+        email_verified_at=bindparam("new_verified_at"),
+    )
+)
+UPDATE_ROLES = (
+    update(account)
+    .where(account.c.id == bindparam("account_id"))
+    .values(roles=bindparam("new_roles"))
+)
+UPDATE_DISABLED = (
+    update(account)
+    .where(account.c.id == bindparam("account_id"))
+    .values(disabled_at=bindparam("new_disabled_at"))
+)
+UPDATE_PASSWORD = (
+    update(account)
+    .where(account.c.id == bindparam("account_id"))
+    .values(
+        password_hash=bindparam("new_hash"),
+        password_scheme=bindparam("new_scheme"),
+        password_changed_at=bindparam("moment", type_=UtcDateTime()),
+        password_expires_at=bindparam("new_expiry", type_=UtcDateTime()),
+    )
+)
+UPGRADE_HASH = (
+    update(account)
+    .where(
+        account.c.id == bindparam("account_id"), account.c.password_hash == bindparam("verified")
+    )
+    .values(password_hash=bindparam("new_hash"), password_scheme=bindparam("new_scheme"))
+)
+DELETE_ACCOUNT = delete(account).where(account.c.id == bindparam("account_id"))
+COUNT_ADMINS = select(func.count()).where(
+    (literal(" ") + account.c.roles + literal(" ")).contains(" admin "),
+    account.c.disabled_at.is_(None),
+)
+COUNT_SCHEMES = select(account.c.password_scheme, func.count().label("accounts")).group_by(
+    account.c.password_scheme
+)
+
+TOUCH_SUBJECT = (
+    update(subject)
+    .where(
+        subject.c.id == bindparam("subject_id"),
+        subject.c.generation == bindparam("seen"),
+        subject.c.closed_at.is_(None),
+    )
+    .values(signed_in_at=bindparam("moment", type_=UtcDateTime()))
+)
+LOCK_SUBJECT = (
+    update(subject)
+    .where(
+        subject.c.id == bindparam("subject_id"),
+        subject.c.generation == bindparam("seen"),
+        subject.c.closed_at.is_(None),
+    )
+    .values(generation=subject.c.generation)
+)
+CHANGE_SUBJECT = (
+    update(subject)
+    .where(
+        subject.c.id == bindparam("subject_id"),
+        subject.c.generation == bindparam("seen"),
+        subject.c.closed_at.is_(None),
+    )
+    .values(generation=subject.c.generation + literal(1, BigInteger), seal=bindparam("new_seal"))
+)
+CLOSE_SUBJECT = (
+    update(subject)
+    .where(subject.c.id == bindparam("subject_id"), subject.c.closed_at.is_(None))
+    .values(
+        closed_at=bindparam("moment", type_=UtcDateTime()),
+        generation=subject.c.generation + literal(1, BigInteger),
+    )
+)
+RESEAL_SUBJECT = (
+    update(subject)
+    .where(subject.c.id == bindparam("subject_id"), subject.c.seal == bindparam("old_seal"))
+    .values(seal=bindparam("new_seal"))
+)
+LIST_SUBJECTS = (
+    select(subject.c.id, subject.c.generation, subject.c.seal)
+    .where(subject.c.id > bindparam("after"))
+    .order_by(subject.c.id)
+    .limit(bindparam("limit"))
+)
+
+
+class OwnAccounts:
+    """The accounts in Twinlock's own table: the `Directory` of the login server."""
+
+    def find(self, db: Connection, login: str) -> Account | None:
+        """Return the account that *login* (a username or a verified e-mail address) names."""
+        key = login_key(login)
+        statement = FIND_BY_EMAIL if key.is_email else FIND_BY_USERNAME
+        return _account(db.execute(statement, {"key": key.text}).one_or_none())
+
+    def get(self, db: Connection, subject: SubjectId) -> Account | None:
+        """Return the open account of *subject*."""
+        return _account(db.execute(GET_BY_SUBJECT, {"subject": subject}).one_or_none())
+
+
+def list_accounts(
+    db: Connection, *, after: tuple[datetime, str], limit: int, prefix: str | None
+) -> list[Account]:
+    """Return accounts in the order of their creation, from *after* on.
+
+    Args:
+        after: Creation moment and id of the last account already seen.
+        limit: How many at most.
+        prefix: Canonical beginning of a username or an e-mail address, with ``LIKE``'s
+            wildcards escaped; None for all.
+    """
+    params: dict[str, Any] = {"after_moment": after[0], "after_id": after[1], "limit": limit}
+    if prefix is None:
+        rows = db.execute(LIST_ACCOUNTS, params)
+    else:
+        rows = db.execute(SEARCH_ACCOUNTS, params | {"prefix": prefix})
+    return [found for row in rows if (found := _account(row))]
+
+
+def insert_account(
+    tx: Connection,
+    *,
+    account_id: str,
+    username: str,
+    username_key: UsernameKey,
+    email: str | None,
+    email_key: EmailKey | None,
+    email_verified_at: datetime | None,
+    full_name: str | None,
+    roles: Sequence[str],
+    password_hash: str | None,
+    password_scheme: str | None,
+    password_expires_at: datetime | None,
+    disabled_at: datetime | None,
+    now: datetime,
+) -> bool:
+    """Create an account; False when its name or address is taken."""
+    row = {
+        "id": account_id,
+        "username": username,
+        "username_key": username_key,
+        "email": email,
+        "email_key": email_key,
+        "email_verified_at": email_verified_at,
+        "full_name": full_name,
+        "roles": " ".join(sorted(set(roles))),
+        "disabled_at": disabled_at,
+        "password_hash": password_hash,
+        "password_scheme": password_scheme,
+        "password_changed_at": now if password_hash else None,
+        "password_expires_at": password_expires_at,
+        "created_at": now,
+    }
+    return tx.execute(INSERT_ACCOUNT, row).rowcount == 1
+
+
+def insert_subject(
+    tx: Connection, *, subject_id: SubjectId, host_id: str, seal: bytes, now: datetime
+) -> None:
+    """Create the subject of an account, at generation 0."""
+    row = {
+        "id": subject_id,
+        "host_id": host_id,
+        "generation": 0,
+        "seal": seal,
+        "since": None,
+        "signed_in_at": None,
+        "closed_at": None,
+        "created_at": now,
+    }
+    tx.execute(INSERT_SUBJECT, row)
+
+
+def touch_subject(tx: Connection, subject: SubjectId, *, seen: int, now: datetime) -> bool:
+    """Note a sign-in; False when the subject is no longer of the generation *seen*."""
+    params = {"subject_id": subject, "seen": seen, "moment": now}
+    return tx.execute(TOUCH_SUBJECT, params).rowcount == 1
+
+
+def lock_subject(tx: Connection, subject: SubjectId, *, seen: int) -> bool:
+    """Hold the row that all writers of an account share; False when its generation moved on."""
+    return tx.execute(LOCK_SUBJECT, {"subject_id": subject, "seen": seen}).rowcount == 1
+
+
+def change_subject(tx: Connection, subject: SubjectId, *, seen: int, new_seal: bytes) -> bool:
+    """Raise the generation; False when it is no longer the one *seen*."""
+    params = {"subject_id": subject, "seen": seen, "new_seal": new_seal}
+    return tx.execute(CHANGE_SUBJECT, params).rowcount == 1
+
+
+def close_subject(tx: Connection, subject: SubjectId, *, now: datetime) -> bool:
+    """End a subject for good, when its account is deleted."""
+    return tx.execute(CLOSE_SUBJECT, {"subject_id": subject, "moment": now}).rowcount == 1
+
+
+def reseal_subject(tx: Connection, subject: SubjectId, *, old_seal: bytes, new_seal: bytes) -> bool:
+    """Replace a seal by one under a newer key; False when it changed meanwhile."""
+    params = {"subject_id": subject, "old_seal": old_seal, "new_seal": new_seal}
+    return tx.execute(RESEAL_SUBJECT, params).rowcount == 1
+
+
+def list_subjects(db: Connection, *, after: str, limit: int) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return id, generation and seal of subjects in the order of their ids."""
+    return db.execute(LIST_SUBJECTS, {"after": after, "limit": limit}).all()
+
+
+def update_profile(tx: Connection, account_id: str, *, full_name: str | None) -> None:
+    """Set the full name."""
+    tx.execute(UPDATE_PROFILE, {"account_id": account_id, "new_full_name": full_name})
+
+
+def update_email(
+    tx: Connection,
+    account_id: str,
+    *,
+    email: str | None,
+    email_key: EmailKey | None,
+    verified_at: datetime | None,
+) -> bool:
+    """Set the e-mail address; False when another account has it."""
+    params = {
+        "account_id": account_id,
+        "new_email": email,
+        "new_email_key": email_key,
+        "new_verified_at": verified_at,
+    }
+    try:
+        with tx.begin_nested():
+            tx.execute(UPDATE_EMAIL, params)
+    except IntegrityError:
+        return False
+    return True
+
+
+def update_roles(tx: Connection, account_id: str, *, roles: Sequence[str]) -> None:
+    """Set the roles."""
+    text = " ".join(sorted(set(roles)))
+    tx.execute(UPDATE_ROLES, {"account_id": account_id, "new_roles": text})
+
+
+def update_disabled(tx: Connection, account_id: str, *, disabled_at: datetime | None) -> None:
+    """Disable an account, or enable it again with None."""
+    tx.execute(UPDATE_DISABLED, {"account_id": account_id, "new_disabled_at": disabled_at})
+
+
+def update_password(
+    tx: Connection,
+    account_id: str,
+    *,
+    password_hash: str,
+    scheme: str,
+    expires_at: datetime | None,
+    now: datetime,
+) -> None:
+    """Set a password's hash; *expires_at* is given for a first password only."""
+    params = {
+        "account_id": account_id,
+        "new_hash": password_hash,
+        "new_scheme": scheme,
+        "new_expiry": expires_at,
+        "moment": now,
+    }
+    tx.execute(UPDATE_PASSWORD, params)
+
+
+def upgrade_hash(
+    tx: Connection, account_id: str, *, verified: str, password_hash: str, scheme: str
+) -> bool:
+    """Replace the hash that was just verified by a stronger one of the same password."""
+    params = {
+        "account_id": account_id,
+        "verified": verified,
+        "new_hash": password_hash,
+        "new_scheme": scheme,
+    }
+    return tx.execute(UPGRADE_HASH, params).rowcount == 1
+
+
+def delete_account(tx: Connection, account_id: str) -> bool:
+    """Remove the account's row."""
+    return tx.execute(DELETE_ACCOUNT, {"account_id": account_id}).rowcount == 1
+
+
+def count_admins(db: Connection) -> int:
+    """Return how many enabled accounts hold the role ``admin``."""
+    return db.execute(COUNT_ADMINS).scalar_one()
+
+
+def count_schemes(db: Connection) -> dict[str, int]:
+    """Return how many accounts hold a password hash of each scheme and cost."""
+    rows = db.execute(COUNT_SCHEMES)
+    return {row.password_scheme: row.accounts for row in rows if row.password_scheme}
+
+
+def _account(row: Row[*tuple[Any, ...]] | None) -> Account | None:
+    if row is None:
+        return None
+    return Account(
+        subject=SubjectId(row.subject),
+        host_id=row.host_id,
+        generation=row.generation,
+        seal=row.seal,
+        username=row.username,
+        email=row.email,
+        full_name=row.full_name,
+        roles=tuple(row.roles.split()),
+        is_disabled=row.disabled_at is not None,
+        password_hash=row.password_hash,
+        password_expires_at=row.password_expires_at,
+        created_at=row.created_at,
+    )

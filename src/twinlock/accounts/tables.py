@@ -1,0 +1,46 @@
+"""Tables of Twinlock's own accounts, and of the subject behind every account."""
+
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, String, Table, Text
+
+from twinlock.db.base import metadata
+from twinlock.db.types import Id, UtcDateTime
+
+account = Table(
+    "account",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("username", String(255), nullable=False),
+    Column("username_key", String(255), nullable=False, unique=True),
+    Column("email", String(320)),  # null: none given
+    Column("email_key", String(320), unique=True),
+    Column("email_verified_at", UtcDateTime),  # null: not yet, so it signs nobody in
+    Column("full_name", String(255)),
+    Column("roles", Text, nullable=False),  # sorted, separated by one space
+    Column("disabled_at", UtcDateTime),  # null: enabled
+    Column("password_hash", Text),  # null: the account has no password
+    Column("password_scheme", String(64), index=True),  # the hash's scheme and cost
+    Column("password_changed_at", UtcDateTime),
+    Column("password_expires_at", UtcDateTime),  # set while a first password must be changed
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_account_created_at_id", "created_at", "id"),
+)
+
+subject = Table(
+    "subject",
+    metadata,
+    Column("id", Id, primary_key=True),  # the `sub`: kept after deletion, never given out again
+    Column("host_id", String(255), nullable=False),  # our account's id, or the host application's
+    Column("generation", BigInteger, nullable=False),
+    Column("seal", LargeBinary, nullable=False),  # MAC over generation and authenticators
+    Column("since", UtcDateTime),  # when the host says that this account began
+    Column("signed_in_at", UtcDateTime),  # null: never yet
+    Column("closed_at", UtcDateTime),  # null: the account exists
+    Column("created_at", UtcDateTime, nullable=False),
+)
+Index(
+    "uq_subject_host_id_open",
+    subject.c.host_id,
+    unique=True,
+    sqlite_where=subject.c.closed_at.is_(None),
+    postgresql_where=subject.c.closed_at.is_(None),
+)

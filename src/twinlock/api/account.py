@@ -1,0 +1,113 @@
+"""``/api/account``: the own profile and password."""
+
+from datetime import datetime
+
+from fastapi import Response
+from pydantic import BaseModel
+
+from twinlock.accounts.directory import Account
+from twinlock.api.bodies import FullName, Password, SignedInOut
+from twinlock.api.responses import SIGNED_IN_PROBLEMS, with_cookies
+from twinlock.core.principal import User
+from twinlock.core.proof import Acr
+from twinlock.flows.outcomes import Denied, SignedIn
+from twinlock.web.deps import From, Now, Running, SameTransport, SessionCookie
+from twinlock.web.guard import OwnUser
+from twinlock.web.password_change import change_password
+from twinlock.web.problems import invalid_token, refusal
+from twinlock.web.routes import router
+
+api = router(prefix="/account", tags=["account"], responses=SIGNED_IN_PROBLEMS)
+
+
+class AccountOut(BaseModel):
+    """The own account, and how this session is signed in."""
+
+    id: str
+    username: str
+    email: str | None
+    full_name: str | None
+    roles: list[str]
+    created_at: datetime
+    must_change_password: bool
+    acr: Acr
+    amr: list[str]
+    auth_time: datetime
+    csrf_token: str | None = None
+
+    @classmethod
+    def of(cls, account: Account, user: User, csrf_token: str | None) -> "AccountOut":
+        """Translate."""
+        return cls(
+            id=account.subject,
+            username=account.username,
+            email=account.email,
+            full_name=account.full_name,
+            roles=list(account.roles),
+            created_at=account.created_at,
+            must_change_password=account.must_change_password,
+            acr=user.acr,
+            amr=list(user.amr),
+            auth_time=user.auth_time,
+            csrf_token=csrf_token,
+        )
+
+
+class ProfileIn(BaseModel):
+    """What may be changed without further proof."""
+
+    full_name: FullName | None
+
+
+class PasswordIn(BaseModel):
+    """The current password and the one to come (ASVS 5.0 6.2.3)."""
+
+    current_password: Password
+    new_password: Password
+
+
+@api.get("", response_model=AccountOut)
+async def read_account(
+    user: OwnUser, runtime: Running, cookie: SessionCookie
+) -> AccountOut | Response:
+    """Return the own account; a browser finds its CSRF token here again after a reload."""
+    account = await runtime.workers.run(runtime.account.get_account, user)
+    if account is None:
+        return invalid_token().response()
+    return AccountOut.of(account, user, runtime.opening.csrf_token(cookie) if cookie else None)
+
+
+@api.patch("", response_model=AccountOut)
+async def change_profile(
+    body: ProfileIn,
+    user: OwnUser,
+    runtime: Running,
+    caller: From,
+    cookie: SessionCookie,
+    now: Now,
+) -> AccountOut | Response:
+    """Change the full name."""
+    changed = await runtime.workers.run(
+        runtime.account.change_profile, user, body.full_name, caller, now=now
+    )
+    if isinstance(changed, Denied):
+        return refusal(changed)
+    return AccountOut.of(changed, user, runtime.opening.csrf_token(cookie) if cookie else None)
+
+
+@api.post("/password", response_model=SignedInOut)
+async def set_password(
+    body: PasswordIn,
+    user: OwnUser,
+    runtime: Running,
+    caller: From,
+    transport: SameTransport,
+    now: Now,
+) -> Response:
+    """Change the password; every session ends, and this one is replaced."""
+    done = await change_password(
+        runtime, user, body.current_password, body.new_password, caller, transport, now=now
+    )
+    if isinstance(done, SignedIn):
+        return with_cookies(runtime, SignedInOut.of(done), done)
+    return refusal(done)

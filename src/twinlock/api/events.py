@@ -1,0 +1,70 @@
+"""``/api/events``: the account's own security history."""
+
+import json
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Query
+from pydantic import BaseModel
+from sqlalchemy import Row
+
+from twinlock.api.responses import SIGNED_IN_PROBLEMS
+from twinlock.audit.store import NEWEST
+from twinlock.web.deps import Running
+from twinlock.web.guard import OwnUser
+from twinlock.web.routes import router
+
+api = router(prefix="/events", tags=["events"], responses=SIGNED_IN_PROBLEMS)
+
+Limit = Annotated[int, Query(ge=1, le=100)]
+Cursor = Annotated[str | None, Query(pattern="^[0-9a-f]{32}$")]
+
+
+class EventOut(BaseModel):
+    """Something that happened to the account."""
+
+    id: str
+    type: str
+    at: datetime
+    reason: str | None
+    method: str | None
+    session_id: str | None
+    ip: str | None
+    user_agent: str | None
+    count: int
+    details: dict[str, Any]
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> "EventOut":
+        """Translate."""
+        return cls(
+            id=row.id,
+            type=row.type,
+            at=row.at,
+            reason=row.reason,
+            method=row.method,
+            session_id=row.session_id,
+            ip=row.ip,
+            user_agent=row.user_agent,
+            count=row._mapping["count"],
+            details=json.loads(row.details),
+        )
+
+
+class EventListOut(BaseModel):
+    """A page of events, the newest first."""
+
+    events: list[EventOut]
+    next_cursor: str | None
+
+
+@api.get("")
+async def list_events(
+    user: OwnUser, runtime: Running, limit: Limit = 50, cursor: Cursor = None
+) -> EventListOut:
+    """List what happened to the account."""
+    rows = await runtime.workers.run(
+        runtime.sessions.list_events, user, before=cursor or NEWEST, limit=limit
+    )
+    following = rows[-1].id if len(rows) == limit else None
+    return EventListOut(events=[EventOut.of(row) for row in rows], next_cursor=following)

@@ -1,0 +1,104 @@
+"""``/api/login``: sign in with a password, then with a second factor."""
+
+from typing import Literal
+
+from fastapi import Response
+from pydantic import BaseModel
+
+from twinlock.api.bodies import Answer, Handle, MethodOut, Name, Password, SignedInOut
+from twinlock.api.responses import SIGN_IN_PROBLEMS, with_cookies
+from twinlock.flows.login import Request
+from twinlock.flows.opening import Transport
+from twinlock.flows.outcomes import Denied, SecondFactorRequired, SignedIn, Throttled
+from twinlock.web.deps import OWN_SITE, From, Now, Running
+from twinlock.web.password_step import Submitted, submit_password
+from twinlock.web.problems import login_denied, too_many_tries
+from twinlock.web.routes import router
+
+api = router(prefix="/login", tags=["login"], dependencies=[OWN_SITE], responses=SIGN_IN_PROBLEMS)
+
+
+class LoginIn(BaseModel):
+    """A name (username or verified e-mail address) and a password."""
+
+    username: Name
+    password: Password
+    transport: Transport = Transport.BEARER
+
+
+class SecondFactorRequiredOut(BaseModel):
+    """The password was right; the login goes on at ``/api/login/{method}``."""
+
+    status: Literal["second_factor_required"] = "second_factor_required"
+    login: str
+    expires_in: int
+    methods: list[MethodOut]
+
+    @classmethod
+    def of(cls, required: SecondFactorRequired) -> "SecondFactorRequiredOut":
+        """Translate."""
+        return cls(
+            login=required.handle,
+            expires_in=int(required.expires_in.total_seconds()),
+            methods=[MethodOut.of(offered) for offered in required.methods],
+        )
+
+
+class BeginIn(BaseModel):
+    """A pending login."""
+
+    login: Handle
+
+
+class AnswerIn(BaseModel):
+    """An answer to the second-factor prompt of a pending login."""
+
+    login: Handle
+    answer: Answer
+    trust_device: bool = False
+    transport: Transport = Transport.BEARER
+
+
+@api.post(
+    "", response_model=SignedInOut | SecondFactorRequiredOut, response_model_exclude_none=True
+)
+async def log_in(body: LoginIn, runtime: Running, caller: From, now: Now) -> Response | BaseModel:
+    """Sign in with a password; an account with a second factor is asked for it next."""
+    submitted = Submitted(body.username, body.password)
+    request = Request(caller, body.transport)
+    match await submit_password(runtime, submitted, request, now=now):
+        case SignedIn() as signed_in:
+            return with_cookies(runtime, SignedInOut.of(signed_in), signed_in)
+        case SecondFactorRequired() as required:
+            return SecondFactorRequiredOut.of(required)
+        case Throttled() as throttled:
+            return too_many_tries(throttled)
+        case Denied():
+            return login_denied()
+
+
+@api.post("/{method}", response_model=SignedInOut)
+async def submit_answer(
+    method: str, body: AnswerIn, runtime: Running, caller: From, now: Now
+) -> Response:
+    """Answer the second-factor prompt of a pending login."""
+    request = Request(caller, body.transport)
+    outcome = await runtime.workers.run(
+        runtime.login.submit_answer, body.login, method, body.answer, request, now=now
+    )
+    match outcome:
+        case SignedIn() as signed_in:
+            return with_cookies(runtime, SignedInOut.of(signed_in), signed_in)
+        case Throttled() as throttled:
+            return too_many_tries(throttled)
+        case Denied():
+            return login_denied()
+
+
+@api.post("/{method}/begin", response_model=MethodOut, response_model_exclude_none=True)
+async def begin_again(
+    method: str, body: BeginIn, runtime: Running, now: Now
+) -> Response | BaseModel:
+    """Ask for fresh options of a method, voiding the older ones; the counts stay."""
+    offered = await runtime.workers.run(runtime.login.begin_again, body.login, method, now=now)
+    return login_denied() if isinstance(offered, Denied) else MethodOut.of(offered)

@@ -1,0 +1,280 @@
+"""The only place that puts parts together: `Twinlock`, and the login server's application."""
+
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from twinlock.accounts.password_check import PasswordCheck
+from twinlock.accounts.passwords import HashProfile
+from twinlock.accounts.store import OwnAccounts, count_schemes
+from twinlock.api.routers import add_routes
+from twinlock.config import Settings, load_master_keys
+from twinlock.core.clock import Clock, utc_now
+from twinlock.core.keyring import Keyring
+from twinlock.db.engine import Database
+from twinlock.factors.recovery_codes.factor import RecoveryCodes
+from twinlock.factors.registry import Factors
+from twinlock.factors.totp.factor import TotpFactor
+from twinlock.flows.account import AccountManagement
+from twinlock.flows.changes import Changes
+from twinlock.flows.counting import Counting
+from twinlock.flows.factors import FactorManagement
+from twinlock.flows.health import Health
+from twinlock.flows.installation import open_installation
+from twinlock.flows.keys import Keys
+from twinlock.flows.liveness import Liveness
+from twinlock.flows.login import Login
+from twinlock.flows.opening import Opening
+from twinlock.flows.own_sessions import OwnSessions
+from twinlock.flows.parts import Parts
+from twinlock.flows.policing import PasswordPolicy
+from twinlock.flows.reauthentication import Reauthentication
+from twinlock.flows.refresh import Refresh
+from twinlock.flows.verifying import Verifying
+from twinlock.migrations.revision import require_current
+from twinlock.tokens.marks import Marks
+from twinlock.web.guard import SCHEME_NAME
+from twinlock.web.hash_pool import HashPool
+from twinlock.web.origin import OwnOrigin
+from twinlock.web.runtime import SCOPE_KEY, Runtime
+from twinlock.web.server import add_server_parts
+from twinlock.web.sight import Sight
+from twinlock.web.work import Workers
+
+log = logging.getLogger("twinlock")
+
+
+class Twinlock:
+    """Two-factor authentication for one FastAPI application.
+
+    Nothing is global: several instances in one process, each with settings of its own, do
+    not know of each other. Database and threads are opened when the application starts.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        scopes: Iterable[str] = (),
+        clock: Clock = utc_now,
+    ) -> None:
+        """Take over *settings*, by default those of the environment.
+
+        Args:
+            scopes: The scopes that a client may ask for.
+            clock: Where the present moment comes from.
+
+        Raises:
+            ConfigurationError: A setting is missing, unknown, or not fit for production.
+        """
+        self.settings = settings if settings is not None else Settings()
+        self._scopes = frozenset(scopes)
+        self._clock = clock
+        self._prefix = ""
+        self._lock = threading.Lock()
+        self._running: Runtime | None = None
+
+    @property
+    def runtime(self) -> Runtime:
+        """The running installation; starts it where no lifespan has, as in a mounted app.
+
+        Raises:
+            InstallationError: Keys and database do not fit, or there are none.
+            DatabaseUnavailableError: The database does not answer.
+        """
+        return self._running or self.start()
+
+    def start(self) -> Runtime:
+        """Open the database with its keys and begin to poll; repeated calls do nothing more.
+
+        Raises:
+            InstallationError: Keys and database do not fit, or there are none.
+            DatabaseUnavailableError: The database does not answer.
+        """
+        with self._lock:
+            if self._running is None:
+                self._running = build_runtime(
+                    self.settings, clock=self._clock, prefix=self._prefix, scopes=self._scopes
+                )
+                self._running.sight.start()
+            return self._running
+
+    def close(self) -> None:
+        """End what `start` began."""
+        with self._lock:
+            running, self._running = self._running, None
+        if running is not None:
+            close_runtime(running)
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """Start and close with an application; enter it by hand in a mounted one."""
+        self.start()
+        try:
+            yield
+        finally:
+            self.close()
+
+    def router(self) -> APIRouter:
+        """Return all routes, with the lifespan that starts and closes this instance."""
+        router = APIRouter(lifespan=self.lifespan)
+        add_routes(router)
+        return router
+
+    def install(self, app: FastAPI, *, prefix: str = "") -> None:
+        """Give *app* sign-in routes, and its own routes their users.
+
+        Adds the routes under *prefix*, a middleware of three lines that lets ``CurrentUser``
+        find this instance, and the token URL of *Authorize* in ``/docs``. Everything else of
+        the application stays as it is.
+        """
+        self._prefix = prefix
+        app.include_router(self.router(), prefix=prefix)
+        app.add_middleware(_Presence, instance=self)
+        _write_token_url(app, prefix)
+
+
+class _Presence:
+    """Puts an instance where requests find the nearest; ``app.state`` is not seen in a mount."""
+
+    def __init__(self, app: ASGIApp, instance: Twinlock) -> None:
+        self._app = app
+        self._instance = instance
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[SCOPE_KEY] = self._instance
+        await self._app(scope, receive, send)
+
+
+def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> FastAPI:
+    """Return the login server: the application that ``twinlock serve`` runs.
+
+    Raises:
+        ConfigurationError: A setting is missing, unknown, or not fit for production.
+    """
+    auth = Twinlock(settings, clock=clock)
+    docs = auth.settings.docs_enabled
+    app = FastAPI(
+        title=auth.settings.service_name,
+        docs_url="/docs" if docs else None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if docs else None,
+        redirect_slashes=False,
+    )
+    auth.install(app)
+    add_server_parts(
+        app,
+        cors_origins=auth.settings.cors_origins,
+        is_https=auth.settings.base_url.startswith("https:"),
+    )
+    return app
+
+
+def build_runtime(
+    settings: Settings,
+    *,
+    clock: Clock = utc_now,
+    prefix: str = "",
+    scopes: frozenset[str] = frozenset(),
+) -> Runtime:
+    """Open an installation and put its parts together.
+
+    Raises:
+        InstallationError: Keys and database do not fit, or there are none.
+        DatabaseUnavailableError: The database does not answer.
+    """
+    keyring = Keyring(load_master_keys(settings))
+    database = Database(settings.database_url, pool_size=settings.database_pool_size)
+    require_current(database)
+    digest_key = open_installation(database, keyring)
+    recovery_codes = RecoveryCodes(digest_key)
+    totp = TotpFactor(keyring, issuer=settings.service_name)
+    data_dir = settings.data_dir if settings.data_dir.is_dir() else None
+    parts = Parts(
+        database=database,
+        keyring=keyring,
+        digest_key=digest_key,
+        accounts=OwnAccounts(),
+        factors=Factors((totp, recovery_codes)),
+        recovery_codes=recovery_codes,
+        lifetimes=settings.lifetimes(),
+        throttle=settings.throttle_rules(),
+        marks=Marks(data_dir, installation=digest_key.digest("marks")),
+        clock=clock,
+        issuer=settings.base_url,
+        audience=settings.audience,
+        scopes=scopes,
+    )
+    workers = Workers(settings.database_pool_size)
+    profile = HashProfile(
+        settings.hash_memory_kib, settings.hash_iterations, settings.hash_parallelism
+    )
+    password_check = PasswordCheck(digest_key, profile)
+    password_check.set_proportions(database.reading(count_schemes))
+    policy = PasswordPolicy(
+        settings.service_name,
+        settings.password_min_length,
+        settings.password_max_length,
+        tuple(settings.blocked_password_words),
+    )
+    keys = Keys(parts)
+    keys.load(now=clock())
+    counting = Counting(parts)
+    verifying = Verifying(parts, counting)
+    opening = Opening(parts, keys)
+    changes = Changes(parts, verifying, opening)
+    return Runtime(
+        parts=parts,
+        clock=clock,
+        workers=workers,
+        hash_pool=HashPool(
+            settings.hash_threads, waiting_per_thread=settings.hash_waiting_per_thread
+        ),
+        password_check=password_check,
+        sight=Sight(parts, keys, Liveness(parts), workers),
+        keys=keys,
+        opening=opening,
+        login=Login(parts, counting, verifying, opening),
+        refresh=Refresh(parts, opening),
+        factors=FactorManagement(parts, verifying, changes),
+        reauthentication=Reauthentication(parts, counting, verifying, opening),
+        account=AccountManagement(parts, counting, changes, policy),
+        sessions=OwnSessions(parts),
+        health=Health(parts, keys),
+        origin=OwnOrigin(settings.base_url, other_origins=settings.cors_origins),
+        trusted_proxies=tuple(settings.trusted_proxies),
+        body_limit=settings.body_limit_bytes,
+        prefix=prefix,
+        requires_own_host=settings.environment == "production",
+        password_grant_enabled=settings.password_grant_enabled,
+        known_browser_lifetime=settings.known_browser_lifetime,
+    )
+
+
+def close_runtime(runtime: Runtime) -> None:
+    """Close what `build_runtime` opened."""
+    runtime.sight.close()
+    runtime.hash_pool.close()
+    runtime.workers.close()
+    runtime.parts.marks.close()
+    runtime.parts.database.close()
+
+
+def _write_token_url(app: FastAPI, prefix: str) -> None:
+    """Point *Authorize* of ``/docs`` to where the routes are."""
+    describe: Callable[[], dict[str, Any]] = app.openapi
+
+    def described() -> dict[str, Any]:
+        schema = describe()
+        schemes = schema.get("components", {}).get("securitySchemes", {})
+        if SCHEME_NAME in schemes:
+            url = f"{prefix}/token".lstrip("/")
+            schemes[SCHEME_NAME]["flows"]["password"]["tokenUrl"] = url
+        return schema
+
+    app.openapi = described  # type: ignore[method-assign] # FastAPI's documented way

@@ -1,0 +1,80 @@
+"""The events worth keeping: their types, and the frozen record of one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from twinlock.core.proof import Reason, SubjectId
+
+
+class EventType(StrEnum):
+    """What happened, as ``noun.verb``."""
+
+    LOGIN_SUCCEEDED = "login.succeeded"
+    LOGIN_DENIED = "login.denied"
+    LOGIN_THROTTLED = "login.throttled"
+    PASSWORD_VERIFIED = "login.password_verified"
+    REFRESH_REUSED = "refresh.reused"
+    SESSION_ENDED = "session.ended"
+    SESSIONS_ENDED = "session.all_ended"
+    REAUTHENTICATION_SUCCEEDED = "reauthentication.succeeded"
+    REAUTHENTICATION_DENIED = "reauthentication.denied"
+    FACTOR_ENROLLMENT_BEGUN = "factor.enrollment_begun"
+    FACTOR_ENROLLMENT_DENIED = "factor.enrollment_denied"
+    FACTOR_ENROLLED = "factor.enrolled"
+    FACTOR_RENAMED = "factor.renamed"
+    FACTOR_REMOVED = "factor.removed"
+    FACTORS_RESET = "factor.all_reset"
+    RECOVERY_CODES_CREATED = "recovery_codes.created"
+    RECOVERY_CODE_SPENT = "recovery_codes.spent"
+    SEAL_BROKEN = "account.seal_broken"
+    ACCOUNT_CREATED = "account.created"
+    ACCOUNT_IMPORTED = "account.imported"
+    ACCOUNT_CHANGED = "account.changed"
+    ACCOUNT_DISABLED = "account.disabled"
+    ACCOUNT_ENABLED = "account.enabled"
+    ACCOUNT_DELETED = "account.deleted"
+    ACCOUNT_UNLOCKED = "account.unlocked"
+    PASSWORD_CHANGED = "password.changed"
+    PASSWORD_CHANGE_DENIED = "password.change_denied"
+    KEY_ROTATED = "key.rotated"
+    KEY_RETIRED = "key.retired"
+    SECRET_ROTATED = "secret.rotated"
+    INSTALLATION_CREATED = "installation.created"
+    DATABASE_RESTORED = "database.restored"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Where a request came from.
+
+    Attributes:
+        ip: The client's address; None where there is none, as on a Unix socket.
+        user_agent: What the client says it is, cut to 255 characters.
+        is_browser: Whether the request names an origin, as only browsers do.
+        known_browser: The secret of the ``known`` cookie, if one came along.
+        actor: Who acts on another's account (``cli:<user>``); None for the account itself.
+    """
+
+    ip: str | None = None
+    user_agent: str | None = None
+    is_browser: bool = False
+    known_browser: str | None = None
+    actor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened; never holds a secret."""
+
+    type: EventType
+    at: datetime
+    caller: Caller
+    subject: SubjectId | None = None
+    name_digest: bytes | None = None
+    reason: Reason | None = None
+    method: str | None = None
+    session_id: str | None = None
+    details: Mapping[str, str | int | Sequence[str]] = field(default_factory=dict)
+    repeat_key: bytes | None = None

@@ -1,0 +1,91 @@
+"""All SQL of security events."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select
+
+from twinlock.audit.events import Event, EventType
+from twinlock.audit.tables import event
+from twinlock.core.proof import SubjectId
+from twinlock.core.secrets import uuid7
+from twinlock.db.conflict import on_conflict
+from twinlock.db.types import UtcDateTime
+
+INSERT_EVENT = insert(event)
+INSERT_REPEATABLE = insert(event).ext(
+    on_conflict("(repeat_key) DO UPDATE SET count = event.count + 1")
+)
+LIST_EVENTS = (
+    select(event)
+    .where(event.c.id < bindparam("before"))
+    .order_by(event.c.id.desc())
+    .limit(bindparam("limit"))
+)
+LIST_EVENTS_OF_SUBJECT = LIST_EVENTS.where(event.c.subject_id == bindparam("subject"))
+LIST_EVENTS_OF_TYPE = LIST_EVENTS.where(event.c.type == bindparam("type"))
+LIST_EVENTS_OF_SUBJECT_AND_TYPE = LIST_EVENTS_OF_SUBJECT.where(event.c.type == bindparam("type"))
+EXPIRE_EVENTS = delete(event).where(
+    event.c.id.in_(
+        select(event.c.id)
+        .where(event.c.at < bindparam("older_than", type_=UtcDateTime()))
+        .limit(bindparam("limit"))
+    )
+)
+
+NEWEST = "g"
+"""A cursor that lies after every event's id."""
+
+
+def record(tx: Connection, happened: Event) -> None:
+    """Write an event, in the transaction of what it records."""
+    caller = happened.caller
+    row = {
+        "id": uuid7(happened.at),
+        "type": happened.type,
+        "subject_id": happened.subject,
+        "actor": caller.actor,
+        "name_digest": happened.name_digest,
+        "reason": happened.reason,
+        "method": happened.method,
+        "session_id": happened.session_id,
+        "ip": caller.ip,
+        "user_agent": caller.user_agent,
+        "details": json.dumps(dict(happened.details)) if happened.details else "{}",
+        "repeat_key": happened.repeat_key,
+        "count": 1,
+        "at": happened.at,
+    }
+    tx.execute(INSERT_EVENT if happened.repeat_key is None else INSERT_REPEATABLE, row)
+
+
+def list_events(
+    db: Connection,
+    *,
+    limit: int,
+    before: str = NEWEST,
+    subject: SubjectId | None = None,
+    type_: EventType | None = None,
+) -> Sequence[Row[Any]]:
+    """Return events, the newest first, that lie before the event *before*."""
+    params: dict[str, Any] = {"limit": limit, "before": before}
+    match subject, type_:
+        case None, None:
+            statement = LIST_EVENTS
+        case _, None:
+            statement = LIST_EVENTS_OF_SUBJECT
+            params["subject"] = subject
+        case None, _:
+            statement = LIST_EVENTS_OF_TYPE
+            params["type"] = type_
+        case _:
+            statement = LIST_EVENTS_OF_SUBJECT_AND_TYPE
+            params |= {"subject": subject, "type": type_}
+    return db.execute(statement, params).all()
+
+
+def expire(tx: Connection, *, older_than: datetime, limit: int) -> int:
+    """Delete at most *limit* events older than *older_than*; return how many."""
+    return tx.execute(EXPIRE_EVENTS, {"older_than": older_than, "limit": limit}).rowcount

@@ -1,0 +1,150 @@
+"""Sealing, authenticating and digesting, each purpose under a derived key of its own.
+
+The operator holds the master keys (newest first); from each, HKDF derives one key per
+purpose. Values carry the id of their key, the start of a digest of it, so that the order
+of the list may change and old values stay readable while ``twinlock secret rotate`` runs.
+"""
+
+import functools
+import hashlib
+import hmac
+from collections.abc import Sequence
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from twinlock.core.errors import ConfigurationError, SealBrokenError
+from twinlock.core.secrets import random_bytes
+
+MASTER_KEY_BYTES: Final = 32
+_VERSION: Final = b"\x01"
+_KEY_ID_BYTES: Final = 4
+_NONCE_BYTES: Final = 12
+_HEADER_BYTES: Final = 1 + _KEY_ID_BYTES
+
+
+def _derived(key: bytes, purpose: str) -> bytes:
+    info = b"twinlock/v1/" + purpose.encode()
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(key)
+
+
+def _framed(parts: Sequence[str | bytes]) -> bytes:
+    """Join *parts* so that no two lists give the same bytes."""
+    raw = [
+        part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part for part in parts
+    ]
+    return b"".join(len(part).to_bytes(4, "big") + part for part in raw)
+
+
+class _MasterKey:
+    """One master key, and what was derived from it so far."""
+
+    def __init__(self, key: bytes) -> None:
+        self.id = hashlib.sha256(b"twinlock/v1/key-id" + key).digest()[:_KEY_ID_BYTES]
+        self._key = key
+        self.cipher = AESGCM(_derived(key, "seal"))
+        self.mac_key = functools.cache(lambda purpose: _derived(key, "mac/" + purpose))
+
+
+class Keyring:
+    """The master keys of an installation, newest first."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        """Derive from *keys*, each of 32 bytes, the newest first.
+
+        Raises:
+            ConfigurationError: No key, a key of another length, or one key twice.
+        """
+        if not keys:
+            raise ConfigurationError("TWINLOCK_SECRET_KEYS holds no key")
+        if any(len(key) != MASTER_KEY_BYTES for key in keys):
+            raise ConfigurationError("each of TWINLOCK_SECRET_KEYS must be 32 bytes in base64url")
+        masters = [_MasterKey(key) for key in keys]
+        self._by_id = {master.id: master for master in masters}
+        if len(self._by_id) != len(masters):
+            raise ConfigurationError("TWINLOCK_SECRET_KEYS names one key twice")
+        self._newest = masters[0]
+
+    def __repr__(self) -> str:
+        return f"Keyring(newest={self.newest_id}, keys=***)"
+
+    @property
+    def newest_id(self) -> str:
+        """The id of the key that seals now, as 8 hex digits."""
+        return self._newest.id.hex()
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of all keys, newest first."""
+        return [key_id.hex() for key_id in self._by_id]
+
+    def seal(self, plain: bytes, *, table: str, column: str, row: str, account: str) -> bytes:
+        """Return *plain* encrypted under the newest key and bound to its place.
+
+        AES-256-GCM; the place is authenticated, so that a value copied to another row,
+        column or account does not open.
+        """
+        nonce = random_bytes(_NONCE_BYTES)
+        header = _VERSION + self._newest.id
+        place = header + _framed((table, column, row, account))
+        return header + nonce + self._newest.cipher.encrypt(nonce, plain, place)
+
+    def open(self, sealed: bytes, *, table: str, column: str, row: str, account: str) -> bytes:
+        """Return what was sealed at exactly this place.
+
+        Raises:
+            SealBrokenError: The value was changed or moved, or its key is not on the ring.
+        """
+        master = self._by_id.get(sealed[1:_HEADER_BYTES])
+        if sealed[:1] != _VERSION or master is None:
+            raise SealBrokenError(f"{table}.{column} of row {row} is sealed by an unknown key")
+        nonce = sealed[_HEADER_BYTES : _HEADER_BYTES + _NONCE_BYTES]
+        place = sealed[:_HEADER_BYTES] + _framed((table, column, row, account))
+        try:
+            return master.cipher.decrypt(nonce, sealed[_HEADER_BYTES + _NONCE_BYTES :], place)
+        except (InvalidTag, ValueError) as error:
+            raise SealBrokenError(f"{table}.{column} of row {row} does not open") from error
+
+    def mac(self, purpose: str, *parts: str | bytes) -> bytes:
+        """Return the id of the newest key and its HMAC-SHA-256 over *parts* (36 bytes)."""
+        return self._newest.id + self._tag(self._newest, purpose, parts)
+
+    def is_mac(self, claimed: bytes, purpose: str, *parts: str | bytes) -> bool:
+        """Tell whether a key of the ring made *claimed* for this purpose and these parts."""
+        master = self._by_id.get(claimed[:_KEY_ID_BYTES])
+        if master is None:
+            return False
+        return hmac.compare_digest(claimed[_KEY_ID_BYTES:], self._tag(master, purpose, parts))
+
+    def is_stale_seal(self, sealed: bytes) -> bool:
+        """Tell whether *sealed* was sealed under another key than the newest."""
+        return sealed[1:_HEADER_BYTES] != self._newest.id
+
+    def is_stale_mac(self, mac: bytes) -> bool:
+        """Tell whether *mac* was made under another key than the newest."""
+        return mac[:_KEY_ID_BYTES] != self._newest.id
+
+    @staticmethod
+    def _tag(master: _MasterKey, purpose: str, parts: Sequence[str | bytes]) -> bytes:
+        return hmac.digest(master.mac_key(purpose), _framed(parts), "sha256")
+
+
+class DigestKey:
+    """Keyed digests for finding rows by values that must not be stored.
+
+    The key lies in the database, sealed under the master keys, and outlives their
+    rotation: counts, recovery codes and known browsers stay found.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._purpose_key = functools.cache(lambda purpose: _derived(key, "digest/" + purpose))
+
+    def __repr__(self) -> str:
+        return "DigestKey(***)"
+
+    def digest(self, purpose: str, *parts: str | bytes) -> bytes:
+        """Return HMAC-SHA-256 over *parts* under the key of *purpose* (32 bytes)."""
+        return hmac.digest(self._purpose_key(purpose), _framed(parts), "sha256")

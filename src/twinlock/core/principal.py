@@ -1,0 +1,52 @@
+"""Who a request speaks for: the type that a route gets when it asks for a user."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from twinlock.core.proof import Acr, AuthenticationContext, SubjectId
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A signed-in account, and what its sign-in proved.
+
+    A login that still waits for its second factor is another type and never one of these.
+
+    Attributes:
+        id: The ``sub``: 32 hex digits, stable, never given out again.
+        host_id: The id of the account in the table that it lives in.
+        roles: What the account may do, read from the database within the last minute.
+        acr: ``aal1``, ``aal2`` or ``phr``: how strongly this request is authenticated.
+        amr: The methods really used (RFC 8176).
+        auth_time: The moment of the proof that earned `acr`.
+        session_id: The session's handle, as ``GET /api/sessions`` lists it.
+        must_change_password: The account holds a first password and is kept to its own pages.
+    """
+
+    id: SubjectId
+    host_id: str
+    username: str
+    email: str | None
+    full_name: str | None
+    roles: frozenset[str]
+    scope: frozenset[str]
+    acr: Acr
+    amr: tuple[str, ...]
+    auth_time: datetime
+    session_id: str
+    generation: int
+    must_change_password: bool
+
+    @property
+    def disabled(self) -> bool:
+        """Always false: a disabled account is nobody's user. For the tutorial's model."""
+        return False
+
+    @property
+    def context(self) -> AuthenticationContext:
+        """What this request proves."""
+        return AuthenticationContext(self.id, self.acr, self.amr, self.auth_time)
+
+    def is_fresh(self, max_age: timedelta, *, now: datetime) -> bool:
+        """Tell whether the proof is at most *max_age* old."""
+        return now - self.auth_time <= max_age

@@ -1,0 +1,71 @@
+"""Column types and expressions that mean the same on SQLite and PostgreSQL."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import DateTime, Dialect, String
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware moment, stored in UTC; a naive one is refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Convert to UTC on the way in."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment without a timezone cannot be stored")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return an aware moment in UTC: SQLite gives a naive one, PostgreSQL its own zone."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Id = String(32)
+"""A row's or an account's id: 32 hex digits."""
+
+
+class database_now(FunctionElement[datetime]):  # noqa: N801 - a SQL function is spelled like one
+    """The database's own clock, the same for every host, and moving inside a transaction."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+class half_a_minute_ago(FunctionElement[datetime]):  # noqa: N801 - likewise
+    """Thirty seconds before `database_now`: how late a commit may be and still be seen."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(database_now)
+def _now(element: database_now, compiler: Any, **kwargs: Any) -> str:
+    return "clock_timestamp()"
+
+
+@compiles(half_a_minute_ago)
+def _ago(element: half_a_minute_ago, compiler: Any, **kwargs: Any) -> str:
+    return "(clock_timestamp() - interval '30 seconds')"
+
+
+# On SQLite, the text form of SQLAlchemy's own DateTime, so that both compare as text.
+
+
+@compiles(database_now, "sqlite")
+def _sqlite_now(element: database_now, compiler: Any, **kwargs: Any) -> str:
+    return "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"
+
+
+@compiles(half_a_minute_ago, "sqlite")
+def _sqlite_ago(element: half_a_minute_ago, compiler: Any, **kwargs: Any) -> str:
+    return "(strftime('%Y-%m-%d %H:%M:%f', 'now', '-30 seconds') || '000')"

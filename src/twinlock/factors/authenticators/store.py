@@ -1,0 +1,166 @@
+"""All SQL of authenticators, and the seal that says which of them an account has.
+
+The seal is a MAC over account, generation and the ids and methods of its authenticators,
+kept with the subject. Whoever can write to the database but does not hold the master keys
+can neither add, remove nor move an authenticator without breaking it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+
+from twinlock.core.keyring import Keyring
+from twinlock.core.proof import NoSecondFactor, SubjectId
+from twinlock.db.types import UtcDateTime
+from twinlock.factors.authenticators.tables import authenticator
+
+_SEAL: Final = "authenticators"
+
+FIND_AUTHENTICATORS = (
+    select(authenticator)
+    .where(authenticator.c.subject_id == bindparam("subject"))
+    .order_by(authenticator.c.created_at, authenticator.c.id)
+)
+INSERT_AUTHENTICATOR = insert(authenticator)
+DELETE_AUTHENTICATOR = delete(authenticator).where(
+    authenticator.c.id == bindparam("authenticator_id"),
+    authenticator.c.subject_id == bindparam("subject"),
+)
+DELETE_ALL = delete(authenticator).where(authenticator.c.subject_id == bindparam("subject"))
+RENAME_AUTHENTICATOR = (
+    update(authenticator)
+    .where(
+        authenticator.c.id == bindparam("authenticator_id"),
+        authenticator.c.subject_id == bindparam("subject"),
+    )
+    .values(label=bindparam("new_label"))
+)
+NOTE_USE = (
+    update(authenticator)
+    .where(authenticator.c.id == bindparam("authenticator_id"))
+    .values(last_used_at=bindparam("moment", type_=UtcDateTime()))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticator:
+    """One authenticator of an account.
+
+    Attributes:
+        code_digits: How many digits its codes have; None where nothing is typed.
+    """
+
+    id: str
+    method: str
+    label: str
+    code_digits: int | None
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticators:
+    """What an account has, read under a valid seal."""
+
+    account: SubjectId
+    generation: int
+    all: tuple[Authenticator, ...]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that the account has, each once, in order of their enrollment."""
+        return tuple(dict.fromkeys(one.method for one in self.all))
+
+    def get(self, authenticator_id: str) -> Authenticator | None:
+        """Return the authenticator of that id."""
+        return next((one for one in self.all if one.id == authenticator_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class SealBroken:
+    """The rows found are not those that the account's seal was made over: deny."""
+
+    account: SubjectId
+
+
+def find_authenticators(
+    db: Connection, keyring: Keyring, *, account: SubjectId, generation: int, seal: bytes
+) -> Authenticators | NoSecondFactor | SealBroken:
+    """Return what the account has. Only a valid seal over none reads as no second factor."""
+    rows = db.execute(FIND_AUTHENTICATORS, {"subject": account}).all()
+    content = _sealed_content(account, generation, [(row.id, row.method) for row in rows])
+    if not keyring.is_mac(seal, _SEAL, *content):
+        return SealBroken(account)
+    if not rows:
+        return NoSecondFactor(account, generation)
+    return Authenticators(account, generation, tuple(_authenticator(row) for row in rows))
+
+
+def make_seal(
+    keyring: Keyring,
+    *,
+    account: SubjectId,
+    generation: int,
+    authenticators: Sequence[Authenticator],
+) -> bytes:
+    """Return the seal of an account that has exactly *authenticators*."""
+    pairs = [(one.id, one.method) for one in authenticators]
+    return keyring.mac(_SEAL, *_sealed_content(account, generation, pairs))
+
+
+def insert_authenticator(tx: Connection, account: SubjectId, new: Authenticator) -> None:
+    """Add an authenticator; the caller writes the new seal."""
+    row = {
+        "id": new.id,
+        "subject_id": account,
+        "method": new.method,
+        "label": new.label,
+        "code_digits": new.code_digits,
+        "last_used_at": new.last_used_at,
+        "created_at": new.created_at,
+    }
+    tx.execute(INSERT_AUTHENTICATOR, row)
+
+
+def delete_authenticator(tx: Connection, account: SubjectId, authenticator_id: str) -> bool:
+    """Remove an authenticator; the caller writes the new seal."""
+    params = {"authenticator_id": authenticator_id, "subject": account}
+    return tx.execute(DELETE_AUTHENTICATOR, params).rowcount == 1
+
+
+def delete_all(tx: Connection, account: SubjectId) -> int:
+    """Remove every authenticator of an account; the caller writes the new seal."""
+    return tx.execute(DELETE_ALL, {"subject": account}).rowcount
+
+
+def rename_authenticator(
+    tx: Connection, account: SubjectId, authenticator_id: str, *, label: str
+) -> bool:
+    """Give an authenticator another label."""
+    params = {"authenticator_id": authenticator_id, "subject": account, "new_label": label}
+    return tx.execute(RENAME_AUTHENTICATOR, params).rowcount == 1
+
+
+def note_use(tx: Connection, authenticator_id: str, *, now: datetime) -> None:
+    """Note when an authenticator was last used."""
+    tx.execute(NOTE_USE, {"authenticator_id": authenticator_id, "moment": now})
+
+
+def _sealed_content(
+    account: SubjectId, generation: int, pairs: Sequence[tuple[str, str]]
+) -> list[str]:
+    return [account, str(generation), *(part for pair in sorted(pairs) for part in pair)]
+
+
+def _authenticator(row: Row[Any]) -> Authenticator:
+    return Authenticator(
+        id=row.id,
+        method=row.method,
+        label=row.label,
+        code_digits=row.code_digits,
+        created_at=row.created_at,
+        last_used_at=row.last_used_at,
+    )

@@ -1,0 +1,121 @@
+"""What a factor is: the file to read first.
+
+A factor is one object with one attribute and four methods. Enrolling and verifying are
+ceremonies of two halves; between them the client holds the options and the server the
+state, sealed with the pending login, enrollment or reauthentication.
+
+Adding a factor costs one folder, two templates, one line in ``app.py`` and one migration,
+and it must pass the shared suite in ``tests/factors/suite.py``: works once, not twice, not
+for another account, not after removal, not with garbage.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, Protocol
+
+from sqlalchemy import Connection
+
+from twinlock.core.proof import Rejected, SubjectId, Verified
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The first half of a ceremony.
+
+    Attributes:
+        options: Goes to the client as JSON.
+        state: Stays on the server, sealed; None when the factor needs none.
+    """
+
+    options: dict[str, Any] = field(default_factory=dict)
+    state: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Whom an enrollment is for, in words that an authenticator app may show."""
+
+    account: SubjectId
+    name: str
+    display_name: str
+
+
+class Factor(Protocol):
+    """A second factor. Every method runs in the flow's transaction and decides nothing else."""
+
+    method: ClassVar[str]
+    """Its name in URLs, rows, audit events and template names."""
+
+    is_short_code: ClassVar[bool]
+    """Whether its answers can be guessed, so that a hundred wrong ones in a row stop it."""
+
+    is_phishing_resistant: ClassVar[bool]
+    """Whether no relayed page can pass its answer on (SP 800-63B-4 on phishing resistance)."""
+
+    code_digits: ClassVar[int | None]
+    """How many digits its codes have; None where nothing is typed."""
+
+    max_per_account: ClassVar[int]
+    """How many of them an account may enroll."""
+
+    def begin_enrollment(self, db: Connection, holder: Holder, *, now: datetime) -> Prompt:
+        """Return what the client needs to enroll a new authenticator."""
+        ...
+
+    def finish_enrollment(
+        self,
+        db: Connection,
+        account_id: SubjectId,
+        authenticator_id: str,
+        state: bytes,
+        answer: object,
+        *,
+        now: datetime,
+    ) -> Verified | Rejected:
+        """Store the new authenticator under its id if *answer* confirms it."""
+        ...
+
+    def begin_verification(self, db: Connection, account_id: SubjectId, *, now: datetime) -> Prompt:
+        """Return what the client needs to answer."""
+        ...
+
+    def finish_verification(
+        self,
+        db: Connection,
+        account_id: SubjectId,
+        state: bytes | None,
+        answer: object,
+        *,
+        now: datetime,
+    ) -> Verified | Rejected:
+        """Check *answer* and spend it, by one conditional statement whose row count decides."""
+        ...
+
+    def remove(self, db: Connection, account_id: SubjectId, authenticator_id: str) -> None:
+        """Delete what this factor keeps of one authenticator."""
+        ...
+
+
+class RecoverySet(Protocol):
+    """The recovery codes of every account: a set comes with the first factor, dies with the last.
+
+    They answer like a factor (see `Factor`), but are never enrolled and never an authenticator.
+    """
+
+    method: ClassVar[str]
+
+    def create(self, db: Connection, account_id: SubjectId, *, now: datetime) -> list[str]:
+        """Void the old set, store a new one, and return it in the form that people copy."""
+        ...
+
+    def remove_all(self, db: Connection, account_id: SubjectId) -> None:
+        """Void an account's set."""
+        ...
+
+    def void_everything(self, db: Connection) -> int:
+        """Void everybody's sets, after a backup was put back; return how many codes that were."""
+        ...
+
+    def count_left(self, db: Connection, account_id: SubjectId) -> int:
+        """Return how many codes are left."""
+        ...

@@ -1,0 +1,173 @@
+"""Throttling as the flows use it: which counts a try belongs to, and whose it is."""
+
+import ipaddress
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from twinlock.accounts.directory import Account
+from twinlock.accounts.names import login_key
+from twinlock.audit import store as audit
+from twinlock.audit.events import Caller, Event, EventType
+from twinlock.core.proof import Reason, SubjectId
+from twinlock.core.secrets import new_secret
+from twinlock.flows.parts import Parts
+from twinlock.throttle import policy, store
+from twinlock.throttle.policy import Throttled
+from twinlock.throttle.store import Try
+
+
+class Counting:
+    """Counts tries of passwords and second factors.
+
+    Keys are keyed digests: of the subject where there is an account, of the canonical name
+    where there is none, so that both are counted alike and a stolen table names nobody.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def name_digest(self, name: str) -> bytes:
+        """Return the keyed digest under which a name that nobody has is logged and counted."""
+        return self._digest("name", login_key(name).text)
+
+    def take_password_tries(
+        self,
+        tx: Connection,
+        account: Account | None,
+        name: str,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> tuple[Try, ...] | Throttled:
+        """Count one try of a password, or say how long to wait."""
+        who = self._digest("subject", account.subject) if account else self.name_digest(name)
+        network = network_of(caller.ip)
+        browser = caller.known_browser
+        familiar = store.is_familiar(
+            tx,
+            subject_id=account.subject if account else None,
+            network=self._digest("network", network),
+            browser=self._digest("browser", browser) if browser else None,
+            now=now,
+        )
+        rules = self._parts.throttle.password_rules(
+            network=self._digest("network", network),
+            account_network=self._digest("account-network", who, network),
+            strangers=self._digest("strangers", who),
+            browser=self._digest("account-browser", who, browser) if browser else None,
+            familiar=familiar,
+        )
+        taken = store.take_password_tries(tx, rules, now=now)
+        if isinstance(taken, Throttled):
+            self._record_throttled(tx, account, taken, who, caller, "password", now=now)
+        return taken
+
+    def take_second_factor_try(
+        self,
+        tx: Connection,
+        subject: SubjectId,
+        caller: Caller,
+        *,
+        method: str | None = None,
+        now: datetime,
+    ) -> Try | Throttled:
+        """Count one answer to a second factor: one count for all methods, doors and sessions."""
+        key = self._second_factor_key(subject)
+        taken = store.take_try(tx, rule=self._parts.throttle.second_factor, key=key, now=now)
+        if isinstance(taken, Throttled):
+            self._record_throttled(tx, subject, taken, key, caller, method, now=now)
+        return taken
+
+    def take_decoy_try(self, tx: Connection, name: str, *, now: datetime) -> None:
+        """Write what a second-factor try writes, so that a wrong password takes as long."""
+        key = self._digest("decoy", login_key(name).text)
+        store.take_try(tx, rule=self._parts.throttle.second_factor_decoy, key=key, now=now)
+
+    def give_back(self, tx: Connection, tries: Iterable[Try]) -> None:
+        """Uncount exactly these tries."""
+        store.give_back(tx, tries)
+
+    def note_right_answer(self, tx: Connection, taken: Try) -> None:
+        """Uncount a second-factor try that was right, and end the row of wrong ones."""
+        store.give_back(tx, (taken,))
+        store.reset_in_a_row(tx, taken.key)
+
+    def is_stopped(self, taken: Try) -> bool:
+        """Tell whether so many answers in a row were wrong that short codes no longer count."""
+        return taken.in_a_row > policy.SHORT_CODE_STOP
+
+    def remember(
+        self, tx: Connection, subject: SubjectId, caller: Caller, *, now: datetime
+    ) -> str | None:
+        """Make the network and the browser of a full sign-in familiar.
+
+        Returns:
+            The secret for the browser's ``known`` cookie; None where there is no browser.
+        """
+        network = self._digest("network", network_of(caller.ip))
+        store.remember_familiar(
+            tx, subject_id=subject, kind=policy.NETWORK, digest=network, now=now
+        )
+        if not caller.is_browser:
+            return None
+        secret = caller.known_browser or new_secret()
+        browser = self._digest("browser", secret)
+        store.remember_familiar(
+            tx, subject_id=subject, kind=policy.BROWSER, digest=browser, now=now
+        )
+        return secret
+
+    def unlock(self, tx: Connection, subject: SubjectId) -> None:
+        """Forget an account's own counts: an administrator's act."""
+        store.forget(tx, self._second_factor_key(subject))
+        store.forget(tx, self._digest("strangers", self._digest("subject", subject)))
+
+    def _second_factor_key(self, subject: SubjectId) -> bytes:
+        return self._digest("second-factor", subject)
+
+    def _digest(self, purpose: str, *parts: str | bytes) -> bytes:
+        return self._parts.digest_key.digest(f"throttle/{purpose}", *parts)
+
+    def _record_throttled(
+        self,
+        tx: Connection,
+        whose: Account | SubjectId | None,
+        throttled: Throttled,
+        key: bytes,
+        caller: Caller,
+        method: str | None,
+        *,
+        now: datetime,
+    ) -> None:
+        """Keep repeated throttled denials of one count and hour as one row that counts them."""
+        hour = now.replace(minute=0, second=0, microsecond=0).isoformat()
+        audit.record(
+            tx,
+            Event(
+                EventType.LOGIN_THROTTLED,
+                now,
+                caller,
+                subject=whose.subject if isinstance(whose, Account) else whose,
+                name_digest=key if whose is None else None,
+                reason=Reason.THROTTLED,
+                method=method,
+                repeat_key=self._digest("event", key, method or "", hour),
+            ),
+        )
+
+
+def network_of(ip: str | None) -> str:
+    """Return the network that a client is counted by: IPv4 /32, IPv6 /64."""
+    if ip is None:
+        return "none"
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return "none"
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)

@@ -1,0 +1,115 @@
+"""Whether what a token says still holds: the database's word, at first sight and each second."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from twinlock.core.principal import User
+from twinlock.core.proof import Acr, AuthenticationContext
+from twinlock.core.secrets import digest
+from twinlock.flows.parts import Parts
+from twinlock.sessions import store as sessions
+from twinlock.sessions.policy import Session
+from twinlock.tokens.access_token import AccessClaims
+
+_SEEN_AT_MOST_EVERY_SECONDS = 60
+
+
+class Liveness:
+    """Turns verified claims, or a session cookie, into a user that exists right now."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def user_of_token(self, claims: AccessClaims, *, now: datetime) -> User | None:
+        """Return the user of an access token whose signature and claims were checked.
+
+        From the token come ``acr``, ``amr``, ``auth_time`` and ``scope``; everything else is
+        read, and the session must be alive and the account's.
+        """
+        context = AuthenticationContext(claims.subject, claims.acr, claims.amr, claims.auth_time)
+        return self._parts.database.reading(
+            self._user, claims.session_id, context, claims.scope, now=now
+        )
+
+    def user_of_cookie(self, secret: str, *, now: datetime) -> tuple[User, Session] | None:
+        """Return the user of a session cookie, and note at most once a minute that it was seen."""
+        found = self._parts.database.reading(self._user_of_cookie, digest(secret), now=now)
+        if found is None:
+            return None
+        user, session = found
+        if (now - session.last_seen_at).total_seconds() >= _SEEN_AT_MOST_EVERY_SECONDS:
+            idle_until = now + self._parts.lifetimes.page_idle
+            self._parts.database.transaction(
+                sessions.see_session, session.id, idle_until=idle_until, now=now
+            )
+        return user, session
+
+    def session_id_of_cookie(self, cookie_digest: bytes) -> str | None:
+        """Return the session that a cookie belongs to, so that its mark is read first."""
+        found = self._parts.database.reading(sessions.get_session_by_cookie, digest=cookie_digest)
+        return found.id if found else None
+
+    def list_changed(self) -> dict[str, datetime]:
+        """Return the sessions changed in the last half minute, for the poll."""
+        return self._parts.database.reading(sessions.list_changed)
+
+    def _user_of_cookie(
+        self, db: Connection, cookie_digest: bytes, *, now: datetime
+    ) -> tuple[User, Session] | None:
+        session = sessions.get_session_by_cookie(db, digest=cookie_digest)
+        if session is None:
+            return None
+        context = AuthenticationContext(
+            session.subject, session.acr, session.amr, session.auth_time
+        )
+        user = self._user_of_session(db, session, context, session.scope, now=now)
+        return (user, session) if user else None
+
+    def _user(
+        self,
+        db: Connection,
+        session_id: str,
+        context: AuthenticationContext,
+        scope: tuple[str, ...],
+        *,
+        now: datetime,
+    ) -> User | None:
+        session = sessions.get_session(db, session_id)
+        if session is None or session.has_cookie:
+            return None
+        return self._user_of_session(db, session, context, scope, now=now)
+
+    def _user_of_session(
+        self,
+        db: Connection,
+        session: Session,
+        context: AuthenticationContext,
+        scope: tuple[str, ...],
+        *,
+        now: datetime,
+    ) -> User | None:
+        if session.subject != context.account:
+            return None
+        account = self._parts.accounts.get(db, session.subject)
+        if account is None or account.is_disabled:
+            return None
+        if account.password_expires_at is not None and account.password_expires_at <= now:
+            return None
+        if not session.is_alive(generation=account.generation, now=now):
+            return None
+        return User(
+            id=account.subject,
+            host_id=account.host_id,
+            username=account.username,
+            email=account.email,
+            full_name=account.full_name,
+            roles=frozenset(account.roles),
+            scope=frozenset(scope),
+            acr=Acr(context.acr),
+            amr=context.amr,
+            auth_time=context.auth_time,
+            session_id=session.id,
+            generation=account.generation,
+            must_change_password=account.must_change_password,
+        )

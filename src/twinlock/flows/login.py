@@ -1,0 +1,488 @@
+"""Signing in: the password, then the second factor. Every door that signs in goes through here.
+
+    look_up ── hash ── finish_password ──┬─ SignedIn                (no second factor, under a seal)
+    (counts)  (edge)                     ├─ SecondFactorRequired ── submit_answer ── SignedIn
+                                         └─ Denied                  (counts)
+
+At the token endpoint the code comes with the password: ``finish_with_code``.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from twinlock.accounts import store as account_store
+from twinlock.accounts.directory import Account
+from twinlock.accounts.password_check import NewHash, RightPassword, shown_earlier
+from twinlock.audit import store as audit
+from twinlock.audit.events import Caller, Event, EventType
+from twinlock.core.proof import (
+    NoSecondFactor,
+    PasswordOnly,
+    Proof,
+    Reason,
+    Rejected,
+    TwoFactors,
+    Verified,
+)
+from twinlock.core.secrets import digest, new_secret
+from twinlock.factors.authenticators.store import Authenticators, SealBroken
+from twinlock.flows.counting import Counting
+from twinlock.flows.opening import Opened, Opening, Transport
+from twinlock.flows.outcomes import Denied, Offered, SecondFactorRequired, SignedIn, Throttled
+from twinlock.flows.parts import Parts
+from twinlock.flows.verifying import Verifying
+from twinlock.pending import store as pending_store
+from twinlock.pending.store import Pending, Purpose
+from twinlock.throttle.store import Try
+
+log = logging.getLogger("twinlock.login")
+
+Other = TypeVar("Other", bound=SecondFactorRequired | Denied)
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """What the first hop of a password step found, and the tries it counted.
+
+    Attributes:
+        account: None when nobody has that name.
+        factors: What the account has; None when there is no account.
+    """
+
+    name: str
+    account: Account | None
+    factors: Authenticators | NoSecondFactor | SealBroken | None
+    tries: tuple[Try, ...]
+
+    def split(self, password: str) -> tuple[str, str | None]:
+        """Split the tutorial's appended code off a password field.
+
+        Only an account with TOTP codes is ever split, and then never tried as a whole, so
+        that nobody gets in without the second factor.
+        """
+        if not isinstance(self.factors, Authenticators):
+            return password, None
+        lengths = {one.code_digits for one in self.factors.all if one.code_digits}
+        if len(lengths) != 1:
+            return password, None
+        (length,) = lengths
+        code = password[-length:]
+        if len(code) == length and code.isascii() and code.isdigit():
+            return password[:-length], code
+        return password, None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """How a session is asked for: by whom, for which client, with which scope."""
+
+    caller: Caller
+    transport: Transport = Transport.BEARER
+    scope: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """An account whose password was right, what it has, and its stronger hash if it needs one."""
+
+    account: Account
+    password: Verified
+    factors: Authenticators | NoSecondFactor
+    upgrade: NewHash | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    """A session that was written, and the browser that is known from now on."""
+
+    opened: Opened
+    known_browser: str | None
+
+
+class Login:
+    """Signs accounts in."""
+
+    def __init__(
+        self, parts: Parts, counting: Counting, verifying: Verifying, opening: Opening
+    ) -> None:
+        self._parts = parts
+        self._counting = counting
+        self._verifying = verifying
+        self._opening = opening
+
+    def look_up(self, name: str, caller: Caller, *, now: datetime) -> LookedUp | Throttled:
+        """Count the try, committed before anything is evaluated, and find the account."""
+        return self._parts.database.transaction_once(self._look_up, name, caller, now=now)
+
+    def finish_password(
+        self,
+        seen: LookedUp,
+        outcome: RightPassword | Rejected,
+        request: Request,
+        *,
+        now: datetime,
+    ) -> SignedIn | SecondFactorRequired | Denied:
+        """Decide on a password that was checked, for a client that answers in a second step."""
+        done = self._parts.database.transaction(
+            self._finish_password, seen, outcome, request, now=now
+        )
+        return self._told(done, now=now)
+
+    def finish_with_code(
+        self,
+        seen: LookedUp,
+        outcome: RightPassword | Rejected,
+        code: str,
+        request: Request,
+        *,
+        now: datetime,
+    ) -> SignedIn | Denied:
+        """Decide on a password and a code that came together (TOTP or recovery code)."""
+        counted = self._parts.database.transaction_once(
+            self._count_code, seen, outcome, request, now=now
+        )
+        if isinstance(counted, Rejected):
+            return self._parts.database.transaction(
+                self._deny_password, seen, counted, request.caller, now=now
+            )
+        ready, taken = counted
+        done = self._parts.database.transaction(
+            self._check_code, seen, ready, taken, code, request, now=now
+        )
+        return self._told(done, now=now)
+
+    def submit_answer(
+        self, handle: str, method: str, answer: object, request: Request, *, now: datetime
+    ) -> SignedIn | Denied | Throttled:
+        """Answer the second-factor prompt of a pending login."""
+        counted = self._parts.database.transaction_once(
+            self._count_answer, handle, method, request, now=now
+        )
+        if isinstance(counted, Denied | Throttled):
+            return counted
+        begun, account, taken = counted
+        done = self._parts.database.transaction(
+            self._check_answer, begun, account, taken, method, answer, request, now=now
+        )
+        return self._told(done, now=now)
+
+    def begin_again(self, handle: str, method: str, *, now: datetime) -> Offered | Denied:
+        """Return fresh options of one method for a pending login."""
+        return self._parts.database.transaction(self._begin_again, handle, method, now=now)
+
+    def _look_up(
+        self, tx: Connection, name: str, caller: Caller, *, now: datetime
+    ) -> LookedUp | Throttled:
+        account = self._parts.accounts.find(tx, name)
+        tries = self._counting.take_password_tries(tx, account, name, caller, now=now)
+        if isinstance(tries, Throttled):
+            return tries
+        factors = self._verifying.factors_of(tx, account)
+        return LookedUp(name, account, factors if account else None, tries)
+
+    def _finish_password(
+        self,
+        tx: Connection,
+        seen: LookedUp,
+        outcome: RightPassword | Rejected,
+        request: Request,
+        *,
+        now: datetime,
+    ) -> _Admitted | SecondFactorRequired | Denied:
+        ready = self._ready(seen, outcome, now=now)
+        if isinstance(ready, Rejected):
+            return self._deny_password(tx, seen, ready, request.caller, now=now)
+        self._counting.give_back(tx, seen.tries)
+        self._upgrade_hash(tx, ready)
+        if isinstance(ready.factors, NoSecondFactor):
+            proof = PasswordOnly(ready.password, ready.factors)
+            return self._admit(tx, ready.account, proof, request, now=now)
+        return self._ask_second_factor(tx, ready, ready.factors, request, now=now)
+
+    def _count_code(
+        self,
+        tx: Connection,
+        seen: LookedUp,
+        outcome: RightPassword | Rejected,
+        request: Request,
+        *,
+        now: datetime,
+    ) -> tuple[_Ready, Try | None] | Rejected:
+        """Count the code's own try; a throttled code is, and takes as long as, a wrong password."""
+        ready = self._ready(seen, outcome, now=now)
+        if isinstance(ready, Rejected):
+            self._counting.take_decoy_try(tx, seen.name, now=now)
+            return ready
+        if isinstance(ready.factors, NoSecondFactor):
+            return ready, None
+        taken = self._counting.take_second_factor_try(
+            tx, ready.account.subject, request.caller, now=now
+        )
+        if isinstance(taken, Throttled):
+            return Rejected(Reason.THROTTLED)
+        return ready, taken
+
+    def _check_code(
+        self,
+        tx: Connection,
+        seen: LookedUp,
+        ready: _Ready,
+        taken: Try | None,
+        code: str,
+        request: Request,
+        *,
+        now: datetime,
+    ) -> _Admitted | Denied:
+        self._upgrade_hash(tx, ready)
+        if isinstance(ready.factors, NoSecondFactor):
+            self._counting.give_back(tx, seen.tries)
+            alone = PasswordOnly(ready.password, ready.factors)
+            return self._admit(tx, ready.account, alone, request, now=now)
+        method = self._verifying.method_of_code(ready.factors, code)
+        second = self._verifying.verify(
+            tx, ready.factors, method, None, code, taken, request.caller, now=now
+        )
+        if isinstance(second, Rejected):
+            self._record_denial(tx, ready.account, second.reason, request.caller, method, now=now)
+            return Denied()
+        # Only now: who guesses codes must run into the password's limits like anybody else,
+        # or the missing 429 would tell that the password is right.
+        self._counting.give_back(tx, seen.tries)
+        both = TwoFactors(ready.password, second)
+        return self._admit(tx, ready.account, both, request, now=now)
+
+    def _count_answer(
+        self, tx: Connection, handle: str, method: str, request: Request, *, now: datetime
+    ) -> tuple[Pending, Account, Try] | Denied | Throttled:
+        """Count an answer twice: with its pending login and with its account."""
+        begun = pending_store.take_try(
+            tx,
+            digest(handle),
+            purpose=Purpose.LOGIN,
+            max_tries=self._parts.lifetimes.max_answers,
+            now=now,
+        )
+        if begun is None:
+            return Denied()
+        account = self._parts.accounts.get(tx, begun.subject)
+        if account is None or account.is_disabled or account.generation != begun.generation:
+            return Denied()
+        taken = self._counting.take_second_factor_try(
+            tx, account.subject, request.caller, method=method, now=now
+        )
+        if isinstance(taken, Throttled):
+            pending_store.give_try_back(tx, begun.digest)
+            return taken
+        return begun, account, taken
+
+    def _begin_again(
+        self, tx: Connection, handle: str, method: str, *, now: datetime
+    ) -> Offered | Denied:
+        begun = pending_store.get_pending(
+            tx,
+            digest(handle),
+            purpose=Purpose.LOGIN,
+            max_tries=self._parts.lifetimes.max_answers,
+            now=now,
+        )
+        if begun is None:
+            return Denied()
+        account = self._parts.accounts.get(tx, begun.subject)
+        if account is None or account.is_disabled or account.generation != begun.generation:
+            return Denied()
+        factors = self._verifying.factors_of(tx, account)
+        if not isinstance(factors, Authenticators):
+            return Denied()
+        offered, state = self._verifying.offer(tx, factors, begun, now=now)
+        pending_store.set_state(tx, begun.digest, state=state)
+        return next((one for one in offered if one.method == method), Denied())
+
+    def _check_answer(
+        self,
+        tx: Connection,
+        begun: Pending,
+        account: Account,
+        taken: Try,
+        method: str,
+        answer: object,
+        request: Request,
+        *,
+        now: datetime,
+    ) -> _Admitted | Denied:
+        factors = self._verifying.factors_of(tx, account)
+        if not isinstance(factors, Authenticators) or begun.proven_at is None:
+            self._record_denial(tx, account, Reason.SEAL_BROKEN, request.caller, method, now=now)
+            return Denied()
+        second = self._verifying.verify(
+            tx, factors, method, begun, answer, taken, request.caller, now=now
+        )
+        if isinstance(second, Rejected):
+            self._record_denial(tx, account, second.reason, request.caller, method, now=now)
+            return Denied()
+        if not pending_store.spend(tx, begun, now=now):
+            self._record_denial(tx, account, Reason.SPENT, request.caller, method, now=now)
+            return Denied()
+        password = shown_earlier(account.subject, at=begun.proven_at)
+        scoped = Request(request.caller, request.transport, begun.scope)
+        return self._admit(tx, account, TwoFactors(password, second), scoped, now=now)
+
+    def _ready(
+        self, seen: LookedUp, outcome: RightPassword | Rejected, *, now: datetime
+    ) -> _Ready | Rejected:
+        """Return the account whose password was right, or why it goes no further."""
+        account = seen.account
+        if account is None or seen.factors is None:
+            return Rejected(Reason.UNKNOWN_ACCOUNT)
+        if isinstance(outcome, Rejected):
+            return outcome
+        if account.is_disabled:
+            return Rejected(Reason.DISABLED)
+        if account.password_expires_at is not None and account.password_expires_at <= now:
+            return Rejected(Reason.PASSWORD_EXPIRED)
+        if isinstance(seen.factors, SealBroken):
+            return Rejected(Reason.SEAL_BROKEN)
+        return _Ready(account, outcome.verified, seen.factors, outcome.upgrade)
+
+    def _upgrade_hash(self, tx: Connection, ready: _Ready) -> None:
+        """Store the stronger hash that the check made of the same password, if it made one."""
+        if ready.upgrade is not None and ready.account.password_hash is not None:
+            account_store.upgrade_hash(
+                tx,
+                ready.account.host_id,
+                verified=ready.account.password_hash,
+                password_hash=ready.upgrade.password_hash,
+                scheme=ready.upgrade.scheme,
+            )
+
+    def _ask_second_factor(
+        self,
+        tx: Connection,
+        ready: _Ready,
+        factors: Authenticators,
+        request: Request,
+        *,
+        now: datetime,
+    ) -> SecondFactorRequired | Denied:
+        account = ready.account
+        if not account_store.lock_subject(tx, account.subject, seen=account.generation):
+            self._record_denial(
+                tx, account, Reason.CHANGED_MEANWHILE, request.caller, "password", now=now
+            )
+            return Denied()
+        handle = new_secret()
+        lifetime = self._parts.lifetimes.pending_login
+        begun = Pending(
+            digest=digest(handle),
+            purpose=Purpose.LOGIN,
+            subject=account.subject,
+            generation=account.generation,
+            session_id=None,
+            method=None,
+            acr=None,
+            proven_at=ready.password.at,
+            scope=request.scope,
+            state=None,
+            tries=0,
+            expires_at=now + lifetime,
+            created_at=now,
+        )
+        offered, state = self._verifying.offer(tx, factors, begun, now=now)
+        pending_store.insert_pending(tx, replace(begun, state=state))
+        pending_store.delete_oldest(
+            tx, account.subject, purpose=Purpose.LOGIN, kept=self._parts.lifetimes.max_pending
+        )
+        audit.record(
+            tx,
+            Event(
+                EventType.PASSWORD_VERIFIED,
+                now,
+                request.caller,
+                subject=account.subject,
+                method="password",
+            ),
+        )
+        return SecondFactorRequired(handle, lifetime, offered)
+
+    def _admit(
+        self, tx: Connection, account: Account, proof: Proof, request: Request, *, now: datetime
+    ) -> _Admitted | Denied:
+        """Open a session, if the account is still what it was when the login began."""
+        caller = request.caller
+        if not account_store.touch_subject(tx, account.subject, seen=account.generation, now=now):
+            self._record_denial(tx, account, Reason.CHANGED_MEANWHILE, caller, "password", now=now)
+            return Denied()
+        opened = self._opening.open_session(
+            tx,
+            account,
+            proof,
+            caller,
+            generation=account.generation,
+            scope=request.scope,
+            transport=request.transport,
+            now=now,
+        )
+        known = self._counting.remember(tx, account.subject, caller, now=now)
+        audit.record(
+            tx,
+            Event(
+                EventType.LOGIN_SUCCEEDED,
+                now,
+                caller,
+                subject=account.subject,
+                session_id=opened.session.id,
+                details={"acr": opened.context.acr, "amr": list(opened.context.amr)},
+            ),
+        )
+        return _Admitted(opened, known)
+
+    def _told(self, done: _Admitted | Other, *, now: datetime) -> SignedIn | Other:
+        """Return what the client gets, now that the transaction is committed."""
+        if not isinstance(done, _Admitted):
+            return done
+        credentials = self._opening.issue(done.opened, now=now)
+        return SignedIn(credentials, done.opened.context, done.known_browser)
+
+    def _deny_password(
+        self,
+        tx: Connection,
+        seen: LookedUp,
+        rejected: Rejected,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> Denied:
+        name = None if seen.account else seen.name
+        self._record_denial(
+            tx, seen.account, rejected.reason, caller, "password", name=name, now=now
+        )
+        return Denied()
+
+    def _record_denial(
+        self,
+        tx: Connection,
+        account: Account | None,
+        reason: Reason,
+        caller: Caller,
+        method: str | None,
+        *,
+        name: str | None = None,
+        now: datetime,
+    ) -> None:
+        if reason is Reason.SEAL_BROKEN:
+            log.critical("seal_broken", extra={"subject": account and account.subject})
+        audit.record(
+            tx,
+            Event(
+                EventType.LOGIN_DENIED,
+                now,
+                caller,
+                subject=account.subject if account else None,
+                name_digest=None if name is None else self._counting.name_digest(name),
+                reason=reason,
+                method=method,
+            ),
+        )

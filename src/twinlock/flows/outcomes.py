@@ -1,0 +1,91 @@
+"""What a flow can answer. One denial looks like every other; its reason is in the audit log."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from twinlock.core.proof import Acr, AuthenticationContext
+from twinlock.throttle.policy import Throttled
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedTokens:
+    """Tokens for a bearer client; the refresh token is None where the old one goes on."""
+
+    access_token: str
+    expires_in: timedelta
+    refresh_token: str | None
+    scope: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedCookie:
+    """The secret of a browser's session cookie, and the CSRF token that belongs to it."""
+
+    secret: str
+    csrf_token: str
+    expires_in: timedelta
+
+
+Credentials = IssuedTokens | IssuedCookie
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A session was opened, or an open one proved more."""
+
+    credentials: Credentials
+    context: AuthenticationContext
+    known_browser: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A method that may be used now, with what the client needs for it."""
+
+    method: str
+    options: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SecondFactorRequired:
+    """The password was right, and opened nothing: a second factor is to follow."""
+
+    handle: str
+    expires_in: timedelta
+    methods: tuple[Offered, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """No. Unknown, wrong, disabled, locked and spent are one and the same outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepUpRequired:
+    """The session must first prove more, or prove it again (RFC 9470 section 3)."""
+
+    acr: Acr
+    max_age: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A signed-in account asked for something that cannot be done; the code says why."""
+
+    code: str
+    message: str
+
+
+__all__ = [
+    "Credentials",
+    "Denied",
+    "IssuedCookie",
+    "IssuedTokens",
+    "Offered",
+    "Refused",
+    "SecondFactorRequired",
+    "SignedIn",
+    "StepUpRequired",
+    "Throttled",
+]

@@ -1,0 +1,38 @@
+"""What every flow stands on, put together once by ``app.py``."""
+
+from dataclasses import dataclass, field
+
+from twinlock.accounts.directory import Directory
+from twinlock.core.clock import Clock
+from twinlock.core.keyring import DigestKey, Keyring
+from twinlock.db.engine import Database
+from twinlock.factors.protocol import RecoverySet
+from twinlock.factors.registry import Factors
+from twinlock.sessions.policy import Lifetimes
+from twinlock.throttle.policy import ThrottleRules
+from twinlock.tokens.marks import Marks
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of one installation.
+
+    Attributes:
+        issuer: The ``iss`` of tokens: the base URL.
+        audience: The ``aud`` of tokens.
+        scopes: The scopes that a client may ask for.
+    """
+
+    database: Database
+    keyring: Keyring
+    digest_key: DigestKey
+    accounts: Directory
+    factors: Factors
+    recovery_codes: RecoverySet
+    lifetimes: Lifetimes
+    throttle: ThrottleRules
+    marks: Marks
+    clock: Clock
+    issuer: str
+    audience: str
+    scopes: frozenset[str] = field(default=frozenset())

@@ -1,0 +1,399 @@
+"""Proving again, or proving more, inside a session (RFC 9470 step-up)."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from twinlock.accounts.directory import Account
+from twinlock.accounts.password_check import RightPassword
+from twinlock.audit import store as audit
+from twinlock.audit.events import Caller, Event, EventType
+from twinlock.core.principal import User
+from twinlock.core.proof import (
+    Acr,
+    AuthenticationContext,
+    Continued,
+    NoSecondFactor,
+    Reason,
+    Rejected,
+    Verified,
+    context_of,
+)
+from twinlock.core.secrets import digest, new_secret
+from twinlock.factors.authenticators.store import Authenticators, SealBroken
+from twinlock.flows.counting import Counting
+from twinlock.flows.opening import Opening
+from twinlock.flows.outcomes import Denied, IssuedTokens, Offered, Refused, SignedIn, Throttled
+from twinlock.flows.parts import Parts
+from twinlock.flows.verifying import Verifying
+from twinlock.pending import store as pending_store
+from twinlock.pending.store import Pending, Purpose
+from twinlock.sessions import store as sessions
+from twinlock.sessions.policy import Session
+from twinlock.throttle.store import Try
+
+PASSWORD = "password"
+
+NOTHING_STRONGER = Refused(
+    "enrollment_needed", "Enroll a second factor first: this account has nothing stronger to show."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReauthenticationBegun:
+    """A reauthentication that waits for an answer by one of these methods."""
+
+    handle: str
+    methods: tuple[Offered, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordCounted:
+    """A reauthentication by password whose try is counted; the password is to be hashed now."""
+
+    begun: Pending
+    account: Account
+    none: NoSecondFactor
+    tries: tuple[Try, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    begun: Pending
+    account: Account
+    factors: Authenticators
+    taken: Try
+
+
+@dataclass(frozen=True, slots=True)
+class _SteppedUp:
+    session: Session
+    account: Account
+    context: AuthenticationContext
+
+
+class Reauthentication:
+    """Steps up the session of a signed-in account, and no other session of it.
+
+    Who has a second factor reauthenticates with a second factor; the password is offered
+    only to who has none.
+    """
+
+    def __init__(
+        self, parts: Parts, counting: Counting, verifying: Verifying, opening: Opening
+    ) -> None:
+        self._parts = parts
+        self._counting = counting
+        self._verifying = verifying
+        self._opening = opening
+
+    def begin(
+        self, user: User, acr: Acr | None, caller: Caller, *, now: datetime
+    ) -> ReauthenticationBegun | Denied | Refused:
+        """Offer what this account can prove again."""
+        return self._parts.database.transaction(self._begin, user, acr, caller, now=now)
+
+    def count_password(
+        self, user: User, handle: str, caller: Caller, *, now: datetime
+    ) -> PasswordCounted | Denied | Throttled:
+        """Count the try of a password, for who has no second factor."""
+        return self._parts.database.transaction_once(
+            self._count_password, user, handle, caller, now=now
+        )
+
+    def finish_password(
+        self,
+        user: User,
+        counted: PasswordCounted,
+        outcome: RightPassword | Rejected,
+        caller: Caller,
+        *,
+        cookie: str | None,
+        now: datetime,
+    ) -> SignedIn | Denied:
+        """Decide on the password that was checked."""
+        new_cookie = new_secret() if cookie is not None else None
+        done = self._parts.database.transaction(
+            self._check_password, user, counted, outcome, caller, cookie, new_cookie, now=now
+        )
+        return self._told(user, done, new_cookie, now=now)
+
+    def submit_answer(
+        self,
+        user: User,
+        handle: str,
+        method: str,
+        answer: object,
+        caller: Caller,
+        *,
+        cookie: str | None,
+        now: datetime,
+    ) -> SignedIn | Denied | Throttled:
+        """Answer with a second factor; counts like every second-factor answer."""
+        counted = self._parts.database.transaction_once(
+            self._count_answer, user, handle, method, caller, now=now
+        )
+        if not isinstance(counted, _Counted):
+            return counted
+        new_cookie = new_secret() if cookie is not None else None
+        done = self._parts.database.transaction(
+            self._check_answer,
+            user,
+            counted,
+            method,
+            answer,
+            caller,
+            cookie,
+            new_cookie,
+            now=now,
+        )
+        return self._told(user, done, new_cookie, now=now)
+
+    def _begin(
+        self, tx: Connection, user: User, acr: Acr | None, caller: Caller, *, now: datetime
+    ) -> ReauthenticationBegun | Denied | Refused:
+        account = self._parts.accounts.get(tx, user.id)
+        if account is None or account.generation != user.generation:
+            return Denied()
+        factors = self._verifying.factors_of(tx, account)
+        if isinstance(factors, SealBroken):
+            return self._deny(tx, user, Rejected(Reason.SEAL_BROKEN), caller, None, now=now)
+        if isinstance(factors, NoSecondFactor) and acr is not None and acr is not Acr.AAL1:
+            return NOTHING_STRONGER
+        if acr is Acr.PHR and not self._can_reach_phr(factors):
+            return NOTHING_STRONGER
+        handle = new_secret()
+        begun = Pending(
+            digest=digest(handle),
+            purpose=Purpose.REAUTHENTICATION,
+            subject=user.id,
+            generation=account.generation,
+            session_id=user.session_id,
+            method=None,
+            acr=acr,
+            proven_at=None,
+            scope=(),
+            state=None,
+            tries=0,
+            expires_at=now + self._parts.lifetimes.pending_login,
+            created_at=now,
+        )
+        offered: tuple[Offered, ...] = (Offered(PASSWORD),)
+        if isinstance(factors, Authenticators):
+            offered, state = self._verifying.offer(tx, factors, begun, now=now)
+            begun = replace(begun, state=state)
+        pending_store.insert_pending(tx, begun)
+        pending_store.delete_oldest(
+            tx,
+            user.id,
+            purpose=Purpose.REAUTHENTICATION,
+            kept=self._parts.lifetimes.max_pending,
+        )
+        return ReauthenticationBegun(handle, offered)
+
+    def _can_reach_phr(self, factors: Authenticators | NoSecondFactor) -> bool:
+        if isinstance(factors, NoSecondFactor):
+            return False
+        return any(
+            factor.is_phishing_resistant
+            for method in factors.methods
+            if (factor := self._parts.factors.get(method))
+        )
+
+    def _take(
+        self, tx: Connection, user: User, handle: str, *, now: datetime
+    ) -> tuple[Pending, Account] | Denied:
+        """Count an answer with the reauthentication it belongs to, if that lives."""
+        begun = pending_store.take_try(
+            tx,
+            digest(handle),
+            purpose=Purpose.REAUTHENTICATION,
+            max_tries=self._parts.lifetimes.max_answers,
+            now=now,
+        )
+        if begun is None or begun.session_id != user.session_id:
+            return Denied()
+        account = self._parts.accounts.get(tx, begun.subject)
+        if account is None or account.is_disabled or account.generation != begun.generation:
+            return Denied()
+        return begun, account
+
+    def _count_password(
+        self, tx: Connection, user: User, handle: str, caller: Caller, *, now: datetime
+    ) -> PasswordCounted | Denied | Throttled:
+        taken_up = self._take(tx, user, handle, now=now)
+        if isinstance(taken_up, Denied):
+            return taken_up
+        begun, account = taken_up
+        factors = self._verifying.factors_of(tx, account)
+        if not isinstance(factors, NoSecondFactor):
+            return self._deny(
+                tx, user, Rejected(Reason.METHOD_NOT_AVAILABLE), caller, PASSWORD, now=now
+            )
+        tries = self._counting.take_password_tries(tx, account, account.username, caller, now=now)
+        if isinstance(tries, Throttled):
+            pending_store.give_try_back(tx, begun.digest)
+            return tries
+        return PasswordCounted(begun, account, factors, tries)
+
+    def _count_answer(
+        self,
+        tx: Connection,
+        user: User,
+        handle: str,
+        method: str,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> _Counted | Denied | Throttled:
+        taken_up = self._take(tx, user, handle, now=now)
+        if isinstance(taken_up, Denied):
+            return taken_up
+        begun, account = taken_up
+        factors = self._verifying.factors_of(tx, account)
+        if not isinstance(factors, Authenticators):
+            reason = Reason.SEAL_BROKEN if isinstance(factors, SealBroken) else Reason.WRONG
+            return self._deny(tx, user, Rejected(reason), caller, method, now=now)
+        taken = self._counting.take_second_factor_try(
+            tx, account.subject, caller, method=method, now=now
+        )
+        if isinstance(taken, Throttled):
+            pending_store.give_try_back(tx, begun.digest)
+            return taken
+        return _Counted(begun, account, factors, taken)
+
+    def _check_password(
+        self,
+        tx: Connection,
+        user: User,
+        counted: PasswordCounted,
+        outcome: RightPassword | Rejected,
+        caller: Caller,
+        cookie: str | None,
+        new_cookie: str | None,
+        *,
+        now: datetime,
+    ) -> _SteppedUp | Denied:
+        if isinstance(outcome, Rejected):
+            return self._deny(tx, user, outcome, caller, PASSWORD, now=now)
+        self._counting.give_back(tx, counted.tries)
+        return self._step_up(
+            tx, user, counted.begun, outcome.verified, caller, cookie, new_cookie, now=now
+        )
+
+    def _check_answer(
+        self,
+        tx: Connection,
+        user: User,
+        counted: _Counted,
+        method: str,
+        answer: object,
+        caller: Caller,
+        cookie: str | None,
+        new_cookie: str | None,
+        *,
+        now: datetime,
+    ) -> _SteppedUp | Denied:
+        checked = self._verifying.verify(
+            tx, counted.factors, method, counted.begun, answer, counted.taken, caller, now=now
+        )
+        if isinstance(checked, Rejected):
+            return self._deny(tx, user, checked, caller, method, now=now)
+        return self._step_up(tx, user, counted.begun, checked, caller, cookie, new_cookie, now=now)
+
+    def _told(
+        self,
+        user: User,
+        done: _SteppedUp | Denied,
+        new_cookie: str | None,
+        *,
+        now: datetime,
+    ) -> SignedIn | Denied:
+        """Return what the client gets, now that the transaction is committed."""
+        if isinstance(done, Denied):
+            return done
+        if new_cookie is not None:
+            self._parts.marks.bump([done.session.id])
+            return SignedIn(self._opening.cookie(new_cookie), done.context)
+        scope = tuple(sorted(user.scope))
+        access_token = self._opening.access_token(
+            done.session, done.account, done.context, scope=scope, now=now
+        )
+        tokens = IssuedTokens(access_token, self._parts.lifetimes.access_token, None, scope)
+        return SignedIn(tokens, done.context)
+
+    def _step_up(
+        self,
+        tx: Connection,
+        user: User,
+        begun: Pending,
+        verified: Verified,
+        caller: Caller,
+        cookie: str | None,
+        new_cookie: str | None,
+        *,
+        now: datetime,
+    ) -> _SteppedUp | Denied:
+        """Spend the reauthentication, and move a cookie session to its new proof and cookie."""
+        session = sessions.get_session(tx, user.session_id)
+        account = self._parts.accounts.get(tx, user.id)
+        if (
+            session is None
+            or account is None
+            or not session.is_alive(generation=account.generation, now=now)
+            or not pending_store.spend(tx, begun, now=now)
+        ):
+            return self._deny(tx, user, Rejected(Reason.SPENT), caller, verified.method, now=now)
+        context = context_of(Continued(user.context, verified))
+        if cookie is not None and new_cookie is not None:
+            moved = sessions.step_up(
+                tx,
+                session.id,
+                acr=context.acr,
+                amr=context.amr,
+                auth_time=context.auth_time,
+                old_cookie=digest(cookie),
+                new_cookie=digest(new_cookie),
+            )
+            if not moved:
+                return self._deny(
+                    tx, user, Rejected(Reason.SPENT), caller, verified.method, now=now
+                )
+        audit.record(
+            tx,
+            Event(
+                EventType.REAUTHENTICATION_SUCCEEDED,
+                now,
+                caller,
+                subject=user.id,
+                session_id=session.id,
+                method=verified.method,
+                details={"acr": context.acr},
+            ),
+        )
+        return _SteppedUp(session, account, context)
+
+    def _deny(
+        self,
+        tx: Connection,
+        user: User,
+        rejected: Rejected,
+        caller: Caller,
+        method: str | None,
+        *,
+        now: datetime,
+    ) -> Denied:
+        audit.record(
+            tx,
+            Event(
+                EventType.REAUTHENTICATION_DENIED,
+                now,
+                caller,
+                subject=user.id,
+                session_id=user.session_id,
+                reason=rejected.reason,
+                method=method,
+            ),
+        )
+        return Denied()

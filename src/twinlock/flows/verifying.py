@@ -1,0 +1,148 @@
+"""Checking a second factor inside a flow's transaction, the same for every door."""
+
+import logging
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from twinlock.accounts.directory import Account
+from twinlock.audit import store as audit
+from twinlock.audit.events import Caller, Event, EventType
+from twinlock.core.errors import SealBrokenError
+from twinlock.core.proof import NoSecondFactor, Reason, Rejected, SubjectId, Verified
+from twinlock.factors.authenticators import store as authenticators
+from twinlock.factors.authenticators.store import Authenticators, SealBroken
+from twinlock.factors.protocol import Factor
+from twinlock.flows.counting import Counting
+from twinlock.flows.outcomes import Offered
+from twinlock.flows.parts import Parts
+from twinlock.pending.store import Pending
+from twinlock.throttle.store import Try
+
+log = logging.getLogger("twinlock.factors")
+
+_NOBODY = SubjectId("0" * 32)
+
+
+class Verifying:
+    """Offers and checks second factors."""
+
+    def __init__(self, parts: Parts, counting: Counting) -> None:
+        self._parts = parts
+        self._counting = counting
+
+    def factors_of(
+        self, db: Connection, account: Account | None
+    ) -> Authenticators | NoSecondFactor | SealBroken:
+        """Return what the account has under its seal; costs the same where there is no account."""
+        return authenticators.find_authenticators(
+            db,
+            self._parts.keyring,
+            account=account.subject if account else _NOBODY,
+            generation=account.generation if account else 0,
+            seal=account.seal if account else b"",
+        )
+
+    def offer(
+        self, tx: Connection, factors: Authenticators, begun: Pending, *, now: datetime
+    ) -> tuple[tuple[Offered, ...], bytes | None]:
+        """Return the methods that may be used, and the sealed state of the one that has some."""
+        offered: list[Offered] = []
+        state: bytes | None = None
+        for factor in self._available(tx, factors):
+            prompt = factor.begin_verification(tx, factors.account, now=now)
+            offered.append(Offered(factor.method, prompt.options or None))
+            if prompt.state is not None:
+                state = self.seal_state(prompt.state, begun)
+        return tuple(offered), state
+
+    def method_of_code(self, factors: Authenticators, code: str) -> str:
+        """Tell which method a typed code belongs to by its length: short ones are an app's."""
+        typed = sum(character.isdecimal() for character in code)
+        lengths = {one.code_digits: one.method for one in factors.all if one.code_digits}
+        return lengths.get(typed, self._parts.recovery_codes.method)
+
+    def verify(
+        self,
+        tx: Connection,
+        factors: Authenticators,
+        method: str,
+        begun: Pending | None,
+        answer: object,
+        taken: Try | None,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> Verified | Rejected:
+        """Check one answer, whose try was counted before in a transaction of its own.
+
+        A right answer gives back its try and ends the row of wrong ones; the repeat of a
+        spent code gives back its try.
+        """
+        factor = self._parts.factors.get(method)
+        if factor is None or not self._is_available(factor, factors):
+            return Rejected(Reason.METHOD_NOT_AVAILABLE)
+        if taken is not None and factor.is_short_code and self._counting.is_stopped(taken):
+            return Rejected(Reason.STOPPED)
+        try:
+            state = self.open_state(begun) if begun is not None else None
+        except SealBrokenError:
+            return Rejected(Reason.SEAL_BROKEN)
+        checked = factor.finish_verification(tx, factors.account, state, answer, now=now)
+        if isinstance(checked, Rejected):
+            if checked.reason is Reason.SPENT and taken is not None:
+                self._counting.give_back(tx, (taken,))
+            return checked
+        if checked.evidence is not None:
+            if factors.get(checked.evidence) is None:
+                # A row that the seal does not know of: put there, or left there, by somebody.
+                return Rejected(Reason.SEAL_BROKEN, evidence=checked.evidence)
+            authenticators.note_use(tx, checked.evidence, now=now)
+        if taken is not None:
+            self._counting.note_right_answer(tx, taken)
+        if method == self._parts.recovery_codes.method:
+            audit.record(
+                tx,
+                Event(EventType.RECOVERY_CODE_SPENT, now, caller, subject=factors.account),
+            )
+        return checked
+
+    def seal_state(self, state: bytes, begun: Pending) -> bytes:
+        """Seal a factor's state to what is pending."""
+        return self._parts.keyring.seal(
+            state,
+            table="pending",
+            column="state",
+            row=begun.digest.hex(),
+            account=begun.subject,
+        )
+
+    def open_state(self, begun: Pending) -> bytes | None:
+        """Return a factor's state.
+
+        Raises:
+            SealBrokenError: The row was changed, or its key is gone.
+        """
+        if begun.state is None:
+            return None
+        return self._parts.keyring.open(
+            begun.state,
+            table="pending",
+            column="state",
+            row=begun.digest.hex(),
+            account=begun.subject,
+        )
+
+    def _available(self, db: Connection, factors: Authenticators) -> list[Factor]:
+        has_codes = self._parts.recovery_codes.count_left(db, factors.account) > 0
+        recovery = self._parts.recovery_codes.method
+        return [
+            factor
+            for factor in self._parts.factors
+            if factor.method in factors.methods or (factor.method == recovery and has_codes)
+        ]
+
+    def _is_available(self, factor: Factor, factors: Authenticators) -> bool:
+        return (
+            factor.method in factors.methods or factor.method == self._parts.recovery_codes.method
+        )

@@ -1,0 +1,26 @@
+"""Every table of the house, for Alembic to compare with a database."""
+
+from twinlock.accounts import tables as accounts
+from twinlock.audit import tables as audit
+from twinlock.factors.authenticators import tables as authenticators
+from twinlock.factors.recovery_codes import tables as recovery_codes
+from twinlock.factors.totp import tables as totp
+from twinlock.installation import tables as installation
+from twinlock.pending import tables as pending
+from twinlock.sessions import tables as sessions
+from twinlock.throttle import tables as throttle
+from twinlock.tokens import tables as tokens
+
+ALL = (
+    accounts,
+    audit,
+    authenticators,
+    installation,
+    pending,
+    recovery_codes,
+    sessions,
+    throttle,
+    tokens,
+    totp,
+)
+"""The modules that declare tables; importing them fills the one `MetaData`."""

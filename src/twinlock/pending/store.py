@@ -1,0 +1,195 @@
+"""All SQL of what is begun and not yet finished.
+
+A handle of 256 random bits is the client's, its digest the row's. A row dies with its time,
+its tries, or the generation of the subject that it began under, and is spent by one DELETE.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+
+from twinlock.core.proof import Acr, SubjectId
+from twinlock.db.types import UtcDateTime
+from twinlock.pending.tables import pending
+
+
+class Purpose(StrEnum):
+    """What is pending."""
+
+    LOGIN = "login"
+    ENROLLMENT = "enrollment"
+    REAUTHENTICATION = "reauthentication"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Something begun by a subject and not yet finished. It opens nothing by itself.
+
+    Attributes:
+        generation: The subject's when it began; it dies with it.
+        session_id: The session that began it; None for a login.
+        method: The factor being enrolled; None for the other purposes.
+        acr: What a reauthentication is to reach; None for the other purposes.
+        proven_at: When the password was shown; None for the other purposes.
+        state: The factor's own, still sealed.
+    """
+
+    digest: bytes
+    purpose: Purpose
+    subject: SubjectId
+    generation: int
+    session_id: str | None
+    method: str | None
+    acr: Acr | None
+    proven_at: datetime | None
+    scope: tuple[str, ...]
+    state: bytes | None
+    tries: int
+    expires_at: datetime
+    created_at: datetime
+
+
+_LIVE = (
+    pending.c.digest == bindparam("handle"),
+    pending.c.purpose == bindparam("for_purpose"),
+    pending.c.expires_at > bindparam("moment", type_=UtcDateTime()),
+)
+
+INSERT_PENDING = insert(pending)
+GET_PENDING = select(pending).where(*_LIVE, pending.c.tries < bindparam("most"))
+TAKE_TRY = (
+    update(pending)
+    .where(*_LIVE, pending.c.tries < bindparam("most"))
+    .values(tries=pending.c.tries + 1)
+    .returning(pending)
+)
+GIVE_TRY_BACK = (
+    update(pending)
+    .where(pending.c.digest == bindparam("handle"), pending.c.tries > 0)
+    .values(tries=pending.c.tries - 1)
+)
+SET_STATE = (
+    update(pending)
+    .where(pending.c.digest == bindparam("handle"))
+    .values(state=bindparam("new_state"))
+)
+SPEND_PENDING = delete(pending).where(
+    pending.c.digest == bindparam("handle"),
+    pending.c.generation == bindparam("seen"),
+    pending.c.expires_at > bindparam("moment", type_=UtcDateTime()),
+)
+DELETE_OF_SUBJECT = delete(pending).where(pending.c.subject_id == bindparam("subject"))
+DELETE_EVERY_PENDING = delete(pending)
+DELETE_OLDEST = delete(pending).where(
+    pending.c.digest.in_(
+        select(pending.c.digest)
+        .where(
+            pending.c.subject_id == bindparam("subject"),
+            pending.c.purpose == bindparam("for_purpose"),
+        )
+        .order_by(pending.c.created_at.desc())
+        .offset(bindparam("kept"))
+    )
+)
+EXPIRE_PENDING = delete(pending).where(
+    pending.c.digest.in_(
+        select(pending.c.digest)
+        .where(pending.c.expires_at < bindparam("moment", type_=UtcDateTime()))
+        .limit(bindparam("limit"))
+    )
+)
+
+
+def insert_pending(tx: Connection, new: Pending) -> None:
+    """Store what was begun."""
+    row = {
+        "digest": new.digest,
+        "purpose": new.purpose,
+        "subject_id": new.subject,
+        "generation": new.generation,
+        "session_id": new.session_id,
+        "method": new.method,
+        "acr": new.acr,
+        "proven_at": new.proven_at,
+        "scope": " ".join(new.scope),
+        "state": new.state,
+        "tries": new.tries,
+        "expires_at": new.expires_at,
+        "created_at": new.created_at,
+    }
+    tx.execute(INSERT_PENDING, row)
+
+
+def get_pending(
+    db: Connection, digest: bytes, *, purpose: Purpose, max_tries: int, now: datetime
+) -> Pending | None:
+    """Return what is pending under a handle, if it lives."""
+    params = {"handle": digest, "for_purpose": purpose, "most": max_tries, "moment": now}
+    return _pending(db.execute(GET_PENDING, params).one_or_none())
+
+
+def take_try(
+    tx: Connection, digest: bytes, *, purpose: Purpose, max_tries: int, now: datetime
+) -> Pending | None:
+    """Count one answer and return what is pending; None, and nothing counted, when it is dead."""
+    params = {"handle": digest, "for_purpose": purpose, "most": max_tries, "moment": now}
+    return _pending(tx.execute(TAKE_TRY, params).one_or_none())
+
+
+def give_try_back(tx: Connection, digest: bytes) -> None:
+    """Uncount an answer that was never looked at."""
+    tx.execute(GIVE_TRY_BACK, {"handle": digest})
+
+
+def set_state(tx: Connection, digest: bytes, *, state: bytes | None) -> None:
+    """Replace the factor's state."""
+    tx.execute(SET_STATE, {"handle": digest, "new_state": state})
+
+
+def spend(tx: Connection, begun: Pending, *, now: datetime) -> bool:
+    """Finish what was begun, once; False when somebody was first or it died."""
+    params = {"handle": begun.digest, "seen": begun.generation, "moment": now}
+    return tx.execute(SPEND_PENDING, params).rowcount == 1
+
+
+def delete_of_subject(tx: Connection, subject: SubjectId) -> None:
+    """Void everything that a subject began."""
+    tx.execute(DELETE_OF_SUBJECT, {"subject": subject})
+
+
+def delete_every_pending(tx: Connection) -> int:
+    """Void what everybody began, after a backup was put back."""
+    return tx.execute(DELETE_EVERY_PENDING).rowcount
+
+
+def delete_oldest(tx: Connection, subject: SubjectId, *, purpose: Purpose, kept: int) -> None:
+    """Void all but the *kept* newest of one purpose."""
+    tx.execute(DELETE_OLDEST, {"subject": subject, "for_purpose": purpose, "kept": kept})
+
+
+def expire(tx: Connection, *, now: datetime, limit: int) -> int:
+    """Delete at most *limit* rows whose time is over; return how many."""
+    return tx.execute(EXPIRE_PENDING, {"moment": now, "limit": limit}).rowcount
+
+
+def _pending(row: Row[Any] | None) -> Pending | None:
+    if row is None:
+        return None
+    return Pending(
+        digest=row.digest,
+        purpose=Purpose(row.purpose),
+        subject=SubjectId(row.subject_id),
+        generation=row.generation,
+        session_id=row.session_id,
+        method=row.method,
+        acr=Acr(row.acr) if row.acr else None,
+        proven_at=row.proven_at,
+        scope=tuple(row.scope.split()),
+        state=row.state,
+        tries=row.tries,
+        expires_at=row.expires_at,
+        created_at=row.created_at,
+    )

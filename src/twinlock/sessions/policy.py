@@ -1,0 +1,79 @@
+"""How long sessions live and how many there may be, and the facts of one."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from twinlock.core.proof import Acr, SubjectId
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """Lifetimes and caps, each a setting.
+
+    Attributes:
+        refresh_idle: A bearer session dies when its refresh token is unused for this long.
+        refresh_absolute: … and after this long in any case.
+        page_idle: A cookie session dies when unused for this long.
+        page_absolute: … and after this long in any case.
+        access_token: How long an access token lives.
+        refresh_grace: How long a refresh token that was just used gives the same child
+            again, for a client whose reply was lost; zero turns it off.
+        pending_login: How long a login may wait for its second factor.
+        enrollment: How long an enrollment may wait for its confirming answer.
+        fresh: How old the proof may be that a change of factors or password demands.
+        max_sessions: Sessions of one account; the oldest ends.
+        max_pending: Pending logins of one account; the oldest dies.
+        max_answers: Wrong answers after which a pending login, enrollment or
+            reauthentication is void.
+    """
+
+    refresh_idle: timedelta = timedelta(days=14)
+    refresh_absolute: timedelta = timedelta(days=90)
+    page_idle: timedelta = timedelta(hours=1)
+    page_absolute: timedelta = timedelta(hours=12)
+    access_token: timedelta = timedelta(minutes=10)
+    refresh_grace: timedelta = timedelta(seconds=10)
+    pending_login: timedelta = timedelta(minutes=5)
+    enrollment: timedelta = timedelta(minutes=10)
+    fresh: timedelta = timedelta(minutes=10)
+    max_sessions: int = 50
+    max_pending: int = 10
+    max_answers: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session as its row says.
+
+    Attributes:
+        acr: What the sign-in proved; a stepped-up access token may say more.
+        refresh_counter: The counter of the one refresh token that is current.
+        rotated_at: When that token was issued.
+    """
+
+    id: str
+    subject: SubjectId
+    generation: int
+    has_cookie: bool
+    refresh_counter: int
+    rotated_at: datetime
+    acr: Acr
+    amr: tuple[str, ...]
+    auth_time: datetime
+    scope: tuple[str, ...]
+    ip: str | None
+    user_agent: str | None
+    created_at: datetime
+    last_seen_at: datetime
+    idle_until: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+
+    def is_alive(self, *, generation: int, now: datetime) -> bool:
+        """Tell whether it may be used, its subject being of *generation*."""
+        return (
+            self.ended_at is None
+            and self.generation == generation
+            and now < self.idle_until
+            and now < self.expires_at
+        )

@@ -1,0 +1,271 @@
+"""All SQL of sessions."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+
+from twinlock.core.proof import Acr, SubjectId
+from twinlock.db.types import UtcDateTime, database_now, half_a_minute_ago
+from twinlock.sessions.policy import Session
+from twinlock.sessions.tables import session
+
+_ENDED: Final = {"ended_at": bindparam("moment", type_=UtcDateTime()), "changed_at": database_now()}
+
+INSERT_SESSION = insert(session).values(changed_at=database_now())
+GET_SESSION = select(session).where(session.c.id == bindparam("session_id"))
+GET_BY_COOKIE = select(session).where(session.c.cookie_digest == bindparam("digest"))
+FIND_SESSIONS = (
+    select(session)
+    .where(
+        session.c.subject_id == bindparam("subject"),
+        session.c.ended_at.is_(None),
+        session.c.expires_at > bindparam("moment", type_=UtcDateTime()),
+        session.c.idle_until > bindparam("moment", type_=UtcDateTime()),
+    )
+    .order_by(session.c.created_at.desc(), session.c.id)
+)
+END_SESSION = (
+    update(session)
+    .where(session.c.id == bindparam("session_id"), session.c.ended_at.is_(None))
+    .values(_ENDED)
+)
+END_SESSION_OF = END_SESSION.where(session.c.subject_id == bindparam("subject"))
+END_SESSIONS = (
+    update(session)
+    .where(session.c.subject_id == bindparam("subject"), session.c.ended_at.is_(None))
+    .values(_ENDED)
+    .returning(session.c.id)
+)
+END_OTHER_SESSIONS = END_SESSIONS.where(session.c.id != bindparam("kept"))
+END_EVERY_SESSION = update(session).where(session.c.ended_at.is_(None)).values(_ENDED)
+END_OLDEST = (
+    update(session)
+    .where(
+        session.c.id.in_(
+            select(session.c.id)
+            .where(session.c.subject_id == bindparam("subject"), session.c.ended_at.is_(None))
+            .order_by(session.c.created_at.desc(), session.c.id)
+            .offset(bindparam("kept"))
+        )
+    )
+    .values(_ENDED)
+    .returning(session.c.id)
+)
+MARK_CHANGED = (
+    update(session)
+    .where(session.c.subject_id == bindparam("subject"), session.c.ended_at.is_(None))
+    .values(changed_at=database_now())
+    .returning(session.c.id)
+)
+MARK_EVERY_CHANGED = (
+    update(session).where(session.c.ended_at.is_(None)).values(changed_at=database_now())
+)
+ROTATE_REFRESH = (
+    update(session)
+    .where(
+        session.c.id == bindparam("session_id"),
+        session.c.refresh_counter == bindparam("presented"),
+        session.c.ended_at.is_(None),
+    )
+    .values(
+        refresh_counter=session.c.refresh_counter + 1,
+        rotated_at=bindparam("moment", type_=UtcDateTime()),
+        last_seen_at=bindparam("moment", type_=UtcDateTime()),
+        idle_until=bindparam("new_idle_until", type_=UtcDateTime()),
+    )
+)
+SEE_SESSION = (
+    update(session)
+    .where(session.c.id == bindparam("session_id"), session.c.ended_at.is_(None))
+    .values(
+        last_seen_at=bindparam("moment", type_=UtcDateTime()),
+        idle_until=bindparam("new_idle_until", type_=UtcDateTime()),
+    )
+)
+STEP_UP = (
+    update(session)
+    .where(
+        session.c.id == bindparam("session_id"),
+        session.c.cookie_digest == bindparam("old_cookie"),
+        session.c.ended_at.is_(None),
+    )
+    .values(
+        acr=bindparam("new_acr"),
+        amr=bindparam("new_amr"),
+        auth_time=bindparam("new_auth_time", type_=UtcDateTime()),
+        cookie_digest=bindparam("new_cookie"),
+        changed_at=database_now(),
+    )
+)
+LIST_CHANGED = select(session.c.id, session.c.changed_at).where(
+    session.c.changed_at > half_a_minute_ago()
+)
+EXPIRE_SESSIONS = delete(session).where(
+    session.c.id.in_(
+        select(session.c.id)
+        .where(session.c.expires_at < bindparam("moment", type_=UtcDateTime()))
+        .limit(bindparam("limit"))
+    )
+)
+
+
+def insert_session(tx: Connection, new: Session, *, cookie_digest: bytes | None) -> None:
+    """Create a session."""
+    row = {
+        "id": new.id,
+        "subject_id": new.subject,
+        "generation": new.generation,
+        "cookie_digest": cookie_digest,
+        "refresh_counter": new.refresh_counter,
+        "rotated_at": new.rotated_at,
+        "acr": new.acr,
+        "amr": " ".join(new.amr),
+        "auth_time": new.auth_time,
+        "scope": " ".join(new.scope),
+        "ip": new.ip,
+        "user_agent": new.user_agent,
+        "last_seen_at": new.last_seen_at,
+        "idle_until": new.idle_until,
+        "expires_at": new.expires_at,
+        "ended_at": None,
+        "created_at": new.created_at,
+    }
+    tx.execute(INSERT_SESSION, row)
+
+
+def get_session(db: Connection, session_id: str) -> Session | None:
+    """Return a session, ended ones included."""
+    return _session(db.execute(GET_SESSION, {"session_id": session_id}).one_or_none())
+
+
+def get_session_by_cookie(db: Connection, *, digest: bytes) -> Session | None:
+    """Return the session whose cookie has this digest, ended ones included."""
+    return _session(db.execute(GET_BY_COOKIE, {"digest": digest}).one_or_none())
+
+
+def find_sessions(db: Connection, subject: SubjectId, *, now: datetime) -> list[Session]:
+    """Return the sessions of a subject that have not ended, the newest first."""
+    rows = db.execute(FIND_SESSIONS, {"subject": subject, "moment": now})
+    return [found for row in rows if (found := _session(row))]
+
+
+def end_session(tx: Connection, session_id: str, *, now: datetime) -> bool:
+    """End a session; False when it had ended."""
+    return tx.execute(END_SESSION, {"session_id": session_id, "moment": now}).rowcount == 1
+
+
+def end_session_of(tx: Connection, session_id: str, *, subject: SubjectId, now: datetime) -> bool:
+    """End a session if it is the subject's own; False otherwise."""
+    params = {"session_id": session_id, "subject": subject, "moment": now}
+    return tx.execute(END_SESSION_OF, params).rowcount == 1
+
+
+def end_sessions(tx: Connection, subject: SubjectId, *, now: datetime) -> list[str]:
+    """End every session of a subject and return their ids."""
+    return list(tx.execute(END_SESSIONS, {"subject": subject, "moment": now}).scalars())
+
+
+def end_other_sessions(
+    tx: Connection, subject: SubjectId, *, kept: str, now: datetime
+) -> list[str]:
+    """End every session of a subject but one and return the ended ids."""
+    params = {"subject": subject, "kept": kept, "moment": now}
+    return list(tx.execute(END_OTHER_SESSIONS, params).scalars())
+
+
+def end_every_session(tx: Connection, *, now: datetime) -> int:
+    """End everybody's sessions, after a backup was put back."""
+    return tx.execute(END_EVERY_SESSION, {"moment": now}).rowcount
+
+
+def end_oldest(tx: Connection, subject: SubjectId, *, kept: int, now: datetime) -> list[str]:
+    """End all but the *kept* newest sessions of a subject and return the ended ids."""
+    params = {"subject": subject, "kept": kept, "moment": now}
+    return list(tx.execute(END_OLDEST, params).scalars())
+
+
+def mark_changed(tx: Connection, subject: SubjectId) -> list[str]:
+    """Have every process read a subject's sessions afresh; return their ids."""
+    return list(tx.execute(MARK_CHANGED, {"subject": subject}).scalars())
+
+
+def mark_every_changed(tx: Connection) -> int:
+    """Have every process read every session afresh, when a key is retired."""
+    return tx.execute(MARK_EVERY_CHANGED).rowcount
+
+
+def rotate_refresh(
+    tx: Connection, session_id: str, *, presented: int, idle_until: datetime, now: datetime
+) -> bool:
+    """Spend the refresh token of counter *presented*; False when it is not the current one."""
+    params = {
+        "session_id": session_id,
+        "presented": presented,
+        "new_idle_until": idle_until,
+        "moment": now,
+    }
+    return tx.execute(ROTATE_REFRESH, params).rowcount == 1
+
+
+def see_session(tx: Connection, session_id: str, *, idle_until: datetime, now: datetime) -> None:
+    """Note that a session was used."""
+    params = {"session_id": session_id, "new_idle_until": idle_until, "moment": now}
+    tx.execute(SEE_SESSION, params)
+
+
+def step_up(
+    tx: Connection,
+    session_id: str,
+    *,
+    acr: Acr,
+    amr: Sequence[str],
+    auth_time: datetime,
+    old_cookie: bytes,
+    new_cookie: bytes,
+) -> bool:
+    """Record a stronger proof of a cookie session, under a new cookie (ASVS 5.0 7.2.4)."""
+    params = {
+        "session_id": session_id,
+        "new_acr": acr,
+        "new_amr": " ".join(amr),
+        "new_auth_time": auth_time,
+        "old_cookie": old_cookie,
+        "new_cookie": new_cookie,
+    }
+    return tx.execute(STEP_UP, params).rowcount == 1
+
+
+def list_changed(db: Connection) -> dict[str, datetime]:
+    """Return the sessions changed in the last half minute, with the moment of the change."""
+    return {row.id: row.changed_at for row in db.execute(LIST_CHANGED)}
+
+
+def expire(tx: Connection, *, now: datetime, limit: int) -> int:
+    """Delete at most *limit* sessions whose absolute lifetime is over; return how many."""
+    return tx.execute(EXPIRE_SESSIONS, {"moment": now, "limit": limit}).rowcount
+
+
+def _session(row: Row[Any] | None) -> Session | None:
+    if row is None:
+        return None
+    return Session(
+        id=row.id,
+        subject=SubjectId(row.subject_id),
+        generation=row.generation,
+        has_cookie=row.cookie_digest is not None,
+        refresh_counter=row.refresh_counter,
+        rotated_at=row.rotated_at,
+        acr=Acr(row.acr),
+        amr=tuple(row.amr.split()),
+        auth_time=row.auth_time,
+        scope=tuple(row.scope.split()),
+        ip=row.ip,
+        user_agent=row.user_agent,
+        created_at=row.created_at,
+        last_seen_at=row.last_seen_at,
+        idle_until=row.idle_until,
+        expires_at=row.expires_at,
+        ended_at=row.ended_at,
+    )

@@ -1,0 +1,384 @@
+"""All SQL of counted tries.
+
+A try is counted by one conditional statement, which asks what `policy.admit` asks: on both
+databases `recent` is compared as bytes, and bytes compare as moments do. Only when it counts
+nothing is the row, locked by then, read and judged in Python: how long is the wait, did another
+request overtake this one, was the clock set back, is the count damaged?
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    LargeBinary,
+    and_,
+    bindparam,
+    case,
+    cast,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from twinlock.core.proof import SubjectId
+from twinlock.db.types import UtcDateTime
+from twinlock.throttle import policy
+from twinlock.throttle.policy import (
+    BROWSER,
+    FAMILIAR_FOR,
+    MAX_LIMITS,
+    MICROSECOND,
+    MOMENT_BYTES,
+    NETWORK,
+    Admitted,
+    Counted,
+    Familiar,
+    Kind,
+    Rule,
+    Throttled,
+)
+from twinlock.throttle.tables import familiar, throttle
+
+log = logging.getLogger("twinlock.throttle")
+
+_REMEMBERED_AGAIN_AFTER: Final = timedelta(days=1)
+
+_zero, _one, _eight, _nine = (literal_column(number, Integer) for number in "0189")
+_recent = throttle.c.recent
+_new = literal_column("excluded.recent", LargeBinary)
+_nothing = literal_column("''", LargeBinary)
+_newest = func.substr(_recent, _one, _eight, type_=LargeBinary)
+_all_but_newest = func.substr(_recent, _nine, type_=LargeBinary)
+
+
+def _holds(limit: int) -> ColumnElement[bool]:
+    """Ask that the n-th moment is a window old, or missing: no bytes are before all others."""
+    nth = func.substr(_recent, bindparam(f"nth_{limit}", type_=Integer), _eight)
+    return nth <= bindparam(f"since_{limit}", type_=LargeBinary)
+
+
+_is_empty = func.length(_recent) == _zero  # its substr is null on SQLite
+_is_in_order = and_(func.length(_recent) % _eight == _zero, _newest <= _new)
+_is_trickling = _newest <= bindparam("trickle_since", type_=LargeBinary)
+_is_admitted = {
+    limits: or_(
+        _is_empty,
+        and_(_is_in_order, or_(and_(*map(_holds, range(limits))), _is_trickling)),
+    )
+    for limits in range(1, MAX_LIMITS + 1)
+}
+_kept = func.substr(_recent, _one, bindparam("kept_bytes", type_=Integer))
+_with_this_try = {
+    "recent": cast(
+        _new.op("||")(func.coalesce(_kept, _nothing)), LargeBinary
+    ),  # SQLite would make it a text
+    "in_a_row": throttle.c.in_a_row + literal_column("excluded.in_a_row", Integer),
+    "expires_at": literal_column("excluded.expires_at", UtcDateTime),
+}
+_one_less_in_a_row = case((throttle.c.in_a_row > _zero, throttle.c.in_a_row - _one), else_=_zero)
+_is_row = throttle.c.key == bindparam("of")
+_is_newest_try = and_(_is_row, _newest == bindparam("moment", type_=LargeBinary))
+_is_expired = and_(
+    throttle.c.in_a_row == _zero,
+    throttle.c.expires_at <= bindparam("now", type_=UtcDateTime()),
+)
+
+TAKE_TRY = {
+    (dialect, limits): insert(throttle)
+    .inline()
+    .on_conflict_do_update(
+        index_elements=[throttle.c.key], set_=_with_this_try, where=_is_admitted[limits]
+    )
+    .execution_options(preserve_rowcount=True)
+    for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+    for limits in _is_admitted
+}
+TAKE_TRY_IN_A_ROW = {
+    variant: statement.returning(throttle.c.in_a_row) for variant, statement in TAKE_TRY.items()
+}
+LOCK_COUNT = (
+    select(cast(_recent, LargeBinary).label("recent"), throttle.c.in_a_row)
+    .where(_is_row)
+    .with_for_update()
+)
+SET_COUNT = (
+    update(throttle)
+    .where(_is_row)
+    .values(
+        recent=bindparam("new_recent"),
+        in_a_row=bindparam("new_in_a_row"),
+        expires_at=bindparam("new_expires_at"),
+    )
+)
+GIVE_BACK_NEWEST = (
+    update(throttle)
+    .where(_is_newest_try)
+    .values(recent=_all_but_newest, in_a_row=_one_less_in_a_row)
+)
+GIVE_BACK_ANY = (
+    update(throttle)
+    .where(_is_row)
+    .values(recent=bindparam("new_recent"), in_a_row=_one_less_in_a_row)
+)
+GET_IN_A_ROW = select(throttle.c.in_a_row).where(_is_row)
+RESET_IN_A_ROW = update(throttle).where(_is_row, throttle.c.in_a_row != 0).values(in_a_row=0)
+DELETE_COUNT = delete(throttle).where(_is_row)
+EXPIRE_COUNTS = delete(throttle).where(
+    throttle.c.key.in_(
+        select(throttle.c.key)
+        .where(_is_expired)
+        .order_by(throttle.c.expires_at)
+        .limit(bindparam("limit"))
+        .with_for_update(skip_locked=True)
+    ),
+    _is_expired,
+)
+
+_seen_again = {"seen_at": literal_column("excluded.seen_at", UtcDateTime)}
+_is_seen_long_ago = familiar.c.seen_at <= bindparam("day_before", type_=UtcDateTime())
+_familiar_key = (familiar.c.subject_id, familiar.c.kind, familiar.c.digest)
+_is_kind_forgotten = and_(
+    familiar.c.kind == bindparam("of_kind"),
+    familiar.c.seen_at <= bindparam("before", type_=UtcDateTime()),
+)
+
+REMEMBER_FAMILIAR = {
+    "sqlite": sqlite.insert(familiar).on_conflict_do_update(
+        index_elements=_familiar_key, set_=_seen_again, where=_is_seen_long_ago
+    ),
+    "postgresql": postgresql.insert(familiar).on_conflict_do_update(
+        index_elements=_familiar_key, set_=_seen_again, where=_is_seen_long_ago
+    ),
+}
+FIND_FAMILIAR = select(familiar.c.kind).where(
+    familiar.c.subject_id == bindparam("subject"),
+    or_(
+        and_(
+            familiar.c.kind == NETWORK,
+            familiar.c.digest == bindparam("network"),
+            familiar.c.seen_at > bindparam("network_since", type_=UtcDateTime()),
+        ),
+        and_(
+            familiar.c.kind == BROWSER,
+            familiar.c.digest == bindparam("browser"),
+            familiar.c.seen_at > bindparam("browser_since", type_=UtcDateTime()),
+        ),
+    ),
+)
+DELETE_FAMILIAR = delete(familiar).where(familiar.c.subject_id == bindparam("subject"))
+EXPIRE_FAMILIAR = delete(familiar).where(
+    tuple_(*_familiar_key).in_(
+        select(*_familiar_key).where(_is_kind_forgotten).limit(bindparam("limit"))
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One counted try, which can be given back.
+
+    Attributes:
+        key: The count that it is in.
+        rule: The rule's name.
+        moment: What stands for it in the count.
+        in_a_row: Tries since the last right answer, this one included; 0 where the rule
+            counts none.
+    """
+
+    key: bytes
+    rule: str
+    moment: int
+    in_a_row: int
+
+
+def take_try(tx: Connection, *, rule: Rule, key: bytes, now: datetime) -> Try | Throttled:
+    """Count one try, or say how long to wait; a throttled try changes nothing.
+
+    Exactly as many as the limits allow get through, however many come at once.
+    """
+    variant = tx.dialect.name, len(rule.limits)
+    params = _try_params(rule, key, now)
+    if rule.counts_in_a_row:
+        in_a_row = tx.execute(TAKE_TRY_IN_A_ROW[variant], params).scalar()
+    else:
+        in_a_row = 0 if tx.execute(TAKE_TRY[variant], params).rowcount == 1 else None
+    if in_a_row is None:
+        return _take_with_care(tx, rule=rule, key=key, now=now)
+    return Try(key, rule.name, policy.moment_of(now), in_a_row)
+
+
+def take_password_tries(
+    tx: Connection, counted: Iterable[Counted], *, now: datetime
+) -> tuple[Try, ...] | Throttled:
+    """Count one try in each of *counted*, in their order, up to the first that is full.
+
+    What was counted before that stays counted: a try that an account's own count refuses has
+    cost its network one. Were it given back, a client could be refused without end at the
+    price of two writes each time, and ask for free which accounts are under attack; so a
+    network is refused at its own count after at most a hundred writes in an hour, and from
+    then on writes nothing. That also bounds the rows it can make, since a count is only made
+    after the network's own let the try through. The price: one broken client that hammers on
+    fills the count of its whole network. Known browsers do not stand in it, and sessions and
+    tokens that exist are never asked.
+    """
+    tries: list[Try] = []
+    for one in counted:
+        taken = take_try(tx, rule=one.rule, key=one.key, now=now)
+        if isinstance(taken, Throttled):
+            return taken
+        tries.append(taken)
+    return tuple(tries)
+
+
+def give_back(tx: Connection, tries: Iterable[Try]) -> None:
+    """Uncount exactly these tries, given in the order of taking; also in a row."""
+    for taken in tries:
+        params = {"of": taken.key, "moment": policy.pack([taken.moment])}
+        if tx.execute(GIVE_BACK_NEWEST, params).rowcount == 0:
+            _give_back_earlier(tx, taken)
+
+
+def reset_in_a_row(tx: Connection, key: bytes) -> None:
+    """End the row of wrong answers, as a right answer does, or an admin who lifts the stop."""
+    tx.execute(RESET_IN_A_ROW, {"of": key})
+
+
+def in_a_row(db: Connection, key: bytes) -> int:
+    """Return how many tries were counted since the last right answer."""
+    return db.execute(GET_IN_A_ROW, {"of": key}).scalar() or 0
+
+
+def forget(tx: Connection, key: bytes) -> None:
+    """Drop a count, as an admin does who unlocks an account."""
+    tx.execute(DELETE_COUNT, {"of": key})
+
+
+def expire(tx: Connection, *, now: datetime, limit: int) -> int:
+    """Delete at most *limit* counts that say nothing any more; return how many."""
+    return tx.execute(EXPIRE_COUNTS, {"now": now, "limit": limit}).rowcount
+
+
+def remember_familiar(
+    tx: Connection, *, subject_id: SubjectId, kind: Kind, digest: bytes, now: datetime
+) -> None:
+    """Note a full sign-in from a network or a browser; writes at most once a day."""
+    row = {
+        "subject_id": subject_id,
+        "kind": kind,
+        "digest": digest,
+        "seen_at": now,
+        "created_at": now,
+        "day_before": now - _REMEMBERED_AGAIN_AFTER,
+    }
+    tx.execute(REMEMBER_FAMILIAR[tx.dialect.name], row)
+
+
+def is_familiar(
+    db: Connection,
+    *,
+    subject_id: SubjectId | None,
+    network: bytes,
+    browser: bytes | None,
+    now: datetime,
+) -> Familiar:
+    """Tell whether an account has fully signed in from a network and a browser of late.
+
+    Where there is no account (None) the same is asked, so that it takes as long.
+    """
+    params = {
+        "subject": subject_id or "",
+        "network": network,
+        "network_since": now - FAMILIAR_FOR[NETWORK],
+        "browser": browser or b"",
+        "browser_since": now - FAMILIAR_FOR[BROWSER],
+    }
+    kinds = db.execute(FIND_FAMILIAR, params).scalars().all()
+    return Familiar(network=NETWORK in kinds, browser=BROWSER in kinds)
+
+
+def forget_familiar(tx: Connection, subject_id: SubjectId) -> None:
+    """Make every network and browser a stranger to an account, as when it is deleted."""
+    tx.execute(DELETE_FAMILIAR, {"subject": subject_id})
+
+
+def expire_familiar(tx: Connection, *, now: datetime, limit: int) -> int:
+    """Delete at most *limit* networks and as many browsers not seen for long; return how many."""
+    return sum(
+        tx.execute(
+            EXPIRE_FAMILIAR, {"of_kind": kind, "before": now - lifetime, "limit": limit}
+        ).rowcount
+        for kind, lifetime in FAMILIAR_FOR.items()
+    )
+
+
+def _try_params(rule: Rule, key: bytes, now: datetime) -> dict[str, Any]:
+    moment = policy.moment_of(now)
+    params = {
+        "key": key,
+        "rule": rule.name,
+        "recent": moment.to_bytes(MOMENT_BYTES, "big"),
+        "in_a_row": int(rule.counts_in_a_row),
+        "expires_at": policy.expires_at(rule, now=now),
+        "created_at": now,
+        "kept_bytes": (rule.kept - 1) * MOMENT_BYTES,
+        "trickle_since": _back(moment, rule.trickle),
+    }
+    for number, limit in enumerate(rule.limits):
+        params[f"nth_{number}"] = (limit.max_tries - 1) * MOMENT_BYTES + 1
+        params[f"since_{number}"] = _back(moment, limit.window)
+    return params
+
+
+def _back(moment: int, span: timedelta | None) -> bytes:
+    """Return the moment a span earlier; b"", which no moment is before, where there is none."""
+    if span is None:
+        return b""
+    earlier = moment - span // MICROSECOND
+    return earlier.to_bytes(MOMENT_BYTES, "big") if earlier >= 0 else b""
+
+
+def _take_with_care(tx: Connection, *, rule: Rule, key: bytes, now: datetime) -> Try | Throttled:
+    """Judge the row that `TAKE_TRY` locked and left alone, and heal it where it needs that."""
+    row = tx.execute(LOCK_COUNT, {"of": key}).one()
+    sound = policy.repaired(row.recent, rule, now=now)
+    if policy.is_damaged(row.recent):
+        log.error("throttle_count_damaged", extra={"rule": rule.name, "key": key.hex()})
+    elif sound != row.recent:
+        log.warning("throttle_count_in_future", extra={"rule": rule.name, "key": key.hex()})
+    update_params = {
+        "of": key,
+        "new_recent": sound,
+        "new_in_a_row": row.in_a_row,
+        "new_expires_at": policy.expires_at(rule, now=now),
+    }
+    outcome = policy.admit(sound, rule, now=now)
+    match outcome:
+        case Admitted(recent, moment):
+            taken = Try(key, rule.name, moment, row.in_a_row + int(rule.counts_in_a_row))
+            tx.execute(
+                SET_COUNT, update_params | {"new_recent": recent, "new_in_a_row": taken.in_a_row}
+            )
+            return taken
+        case Throttled():
+            if sound != row.recent:
+                tx.execute(SET_COUNT, update_params)
+            return outcome
+
+
+def _give_back_earlier(tx: Connection, taken: Try) -> None:
+    """Uncount a try that others followed; nothing where the count has lost it since."""
+    row = tx.execute(LOCK_COUNT, {"of": taken.key}).one_or_none()
+    rest = policy.without(row.recent, taken.moment) if row else None
+    if rest is not None:
+        tx.execute(GIVE_BACK_ANY, {"of": taken.key, "new_recent": rest})

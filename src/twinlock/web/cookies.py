@@ -1,0 +1,60 @@
+"""Our two cookies: the session, and the browser that is known from an earlier sign-in."""
+
+from datetime import timedelta
+from typing import Final
+
+from fastapi import Response
+
+from twinlock.flows.outcomes import IssuedCookie
+
+SESSION: Final = "__Host-twinlock"
+KNOWN: Final = "__Host-twinlock-known"
+_MAX_VALUE = 64
+
+
+class RepeatedCookieError(ValueError):
+    """Two cookies of our name came along: one of them was planted."""
+
+
+def read_cookie(header: str, name: str) -> str | None:
+    """Return the value of our cookie from a ``Cookie`` header.
+
+    Raises:
+        RepeatedCookieError: It is there twice.
+    """
+    values = [
+        value.strip().strip('"')
+        for key, separator, value in (part.partition("=") for part in header.split(";"))
+        if separator and key.strip() == name
+    ]
+    if len(values) > 1:
+        raise RepeatedCookieError(name)
+    return values[0][:_MAX_VALUE] if values and values[0] else None
+
+
+def set_session(response: Response, issued: IssuedCookie) -> None:
+    """Give the browser its session."""
+    _set(response, SESSION, issued.secret, max_age=issued.expires_in)
+
+
+def set_known(response: Response, secret: str, *, lifetime: timedelta) -> None:
+    """Let the browser be known at its next sign-in."""
+    _set(response, KNOWN, secret, max_age=lifetime)
+
+
+def clear_session(response: Response) -> None:
+    """Take the session from the browser, and all that it stored (ASVS 5.0 14.3.1)."""
+    response.delete_cookie(SESSION, path="/", secure=True, httponly=True, samesite="lax")
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+
+
+def _set(response: Response, name: str, value: str, *, max_age: timedelta) -> None:
+    response.set_cookie(
+        name,
+        value,
+        max_age=int(max_age.total_seconds()),
+        path="/",
+        secure=True,
+        httponly=True,
+        samesite="lax",
+    )

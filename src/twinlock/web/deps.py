@@ -1,0 +1,69 @@
+"""What routes ask for by name: the present moment, the caller, the running installation."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from twinlock.audit.events import Caller
+from twinlock.flows.opening import Transport
+from twinlock.web import cookies
+from twinlock.web.guard import session_cookie
+from twinlock.web.network import caller_of
+from twinlock.web.problems import ProblemError
+from twinlock.web.runtime import Runtime, runtime_of
+
+
+async def _runtime(connection: HTTPConnection) -> Runtime:
+    return runtime_of(connection)
+
+
+async def _now(connection: HTTPConnection) -> datetime:
+    return runtime_of(connection).clock()
+
+
+async def _caller(connection: HTTPConnection) -> Caller:
+    return caller(connection, runtime_of(connection))
+
+
+async def _cookie(connection: HTTPConnection) -> str | None:
+    return session_cookie(connection)
+
+
+async def _transport(connection: HTTPConnection) -> Transport:
+    return Transport.COOKIE if session_cookie(connection) else Transport.BEARER
+
+
+async def _browser_sign_in(connection: HTTPConnection) -> None:
+    if runtime_of(connection).origin.is_cross_site(connection, has_cookie=False):
+        raise ProblemError(403, "cross_site_request", "The request comes from another site.")
+
+
+def caller(connection: HTTPConnection, runtime: Runtime) -> Caller:
+    """Return where a request came from."""
+    header = "; ".join(connection.headers.getlist("cookie"))
+    try:
+        known = cookies.read_cookie(header, cookies.KNOWN) if cookies.KNOWN in header else None
+    except cookies.RepeatedCookieError:
+        known = None
+    return caller_of(connection, runtime.trusted_proxies, known_browser=known)
+
+
+Running = Annotated[Runtime, Depends(_runtime)]
+"""The running installation."""
+
+Now = Annotated[datetime, Depends(_now)]
+"""The moment of the request."""
+
+From = Annotated[Caller, Depends(_caller)]
+"""Where the request came from."""
+
+SessionCookie = Annotated[str | None, Depends(_cookie)]
+"""The secret of the session cookie, if the request has one."""
+
+SameTransport = Annotated[Transport, Depends(_transport)]
+"""How this request carries its session, and so how its replacement is to be carried."""
+
+OWN_SITE = Depends(_browser_sign_in)
+"""Refuses a sign-in that another site's page sends (login CSRF)."""

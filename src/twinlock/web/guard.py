@@ -1,0 +1,243 @@
+"""The signed-in request: one security dependency over one implementation.
+
+``CurrentUser`` and ``OptionalUser`` are its plain forms, ``require(…)`` asks for more.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, HTTPException, WebSocketException
+from fastapi.openapi.models import OAuth2 as OAuth2Model
+from fastapi.openapi.models import OAuthFlowPassword, OAuthFlows
+from fastapi.security.base import SecurityBase
+from starlette.requests import HTTPConnection
+
+from twinlock.core.errors import DatabaseUnavailableError
+from twinlock.core.principal import User
+from twinlock.core.proof import Acr
+from twinlock.web import cookies
+from twinlock.web.problems import (
+    ProblemError,
+    insufficient_authentication,
+    invalid_token,
+    not_authenticated,
+    retry_after,
+)
+from twinlock.web.runtime import Runtime, runtime_of
+
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_COOKIE_NAME: Final = cookies.SESSION.encode()
+_POLICY_VIOLATION: Final = 1008
+_COME_BACK: Final = timedelta(seconds=2)
+SCHEME_NAME: Final = "Twinlock"
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a request must prove beyond being signed in; an empty one demands nothing more."""
+
+    acr: Acr | None = None
+    max_age: timedelta | None = None
+    amr: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+    scope: frozenset[str] = frozenset()
+
+    def check(self, user: User, runtime: Runtime) -> None:
+        """Let the user pass.
+
+        Raises:
+            ProblemError: 401 with a step-up challenge, or 403 where no proof would help.
+        """
+        if (self.acr is not None and not user.acr.satisfies(self.acr)) or not self.amr <= set(
+            user.amr
+        ):
+            raise insufficient_authentication(acr=self.acr or Acr.AAL2, max_age=self.max_age)
+        if self.max_age is not None and not user.is_fresh(self.max_age, now=runtime.clock()):
+            raise insufficient_authentication(acr=self.acr, max_age=self.max_age)
+        if not self.roles <= user.roles:
+            raise ProblemError(403, "role_required", "Not allowed.")
+        if not self.scope <= user.scope:
+            scope = " ".join(sorted(self.scope))
+            challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
+            raise ProblemError(
+                403, "insufficient_scope", "Not allowed.", headers={"WWW-Authenticate": challenge}
+            )
+
+
+class Guard(SecurityBase):
+    """Turns the bearer token or session cookie of a request into a `User`."""
+
+    def __init__(
+        self,
+        demand: Demand | None = None,
+        *,
+        is_optional: bool = False,
+        lets_first_password: bool = False,
+    ) -> None:
+        """Demand more than being signed in.
+
+        Args:
+            demand: What must be proven; None for nothing more.
+            is_optional: Whether a request without credentials passes as nobody's.
+            lets_first_password: Whether an account that still has to change its first
+                password passes: on its own pages only.
+        """
+        self.model = OAuth2Model(
+            flows=OAuthFlows(password=OAuthFlowPassword(tokenUrl="token", scopes={})),
+            description="Username, and the password followed by the code of the second factor.",
+        )
+        self.scheme_name = SCHEME_NAME
+        self._demand = demand
+        self._is_optional = is_optional
+        self._lets_first_password = lets_first_password
+
+    async def __call__(self, connection: HTTPConnection) -> User | None:
+        """Return the user.
+
+        Raises:
+            ProblemError: The request may not pass (on a WebSocket: closed with 1008).
+        """
+        if connection.scope["type"] == "http":
+            return await self._user(connection)
+        try:
+            return await self._user(connection)
+        except HTTPException as error:
+            raise WebSocketException(_POLICY_VIOLATION, str(error.detail)) from error
+
+    async def _user(self, connection: HTTPConnection) -> User | None:
+        runtime = runtime_of(connection)
+        try:
+            user = await user_of(connection, runtime)
+        except DatabaseUnavailableError as error:
+            raise ProblemError(
+                503, "unavailable", "Unavailable", headers=retry_after(_COME_BACK)
+            ) from error
+        if user is None:
+            if self._is_optional:
+                return None
+            raise not_authenticated()
+        if user.must_change_password and not self._lets_first_password:
+            raise ProblemError(
+                403, "password_change_required", "Change the first password before anything else."
+            )
+        if self._demand is not None:
+            self._demand.check(user, runtime)
+        return user
+
+
+async def user_of(connection: HTTPConnection, runtime: Runtime) -> User | None:
+    """Return the user of a request, or None when it carries no credentials.
+
+    Raises:
+        ProblemError: The credentials are not valid, or there is more than one kind.
+        DatabaseUnavailableError: It cannot be decided now.
+    """
+    authorization: bytes | None = None
+    cookie_header: bytes | None = None
+    for name, value in connection.scope["headers"]:
+        if name == b"authorization":
+            if authorization is not None:
+                raise _ambiguous()
+            authorization = value
+        elif name == b"cookie" and _COOKIE_NAME in value:
+            cookie_header = value if cookie_header is None else cookie_header + b";" + value
+    if b"access_token" in connection.scope["query_string"]:
+        raise ProblemError(400, "credential_in_url", "A credential does not belong into a URL.")
+    secret = _session_cookie(cookie_header) if cookie_header is not None else None
+    if authorization is None or authorization[:7].lower() != b"bearer ":
+        return None if secret is None else await _user_of_cookie(connection, runtime, secret)
+    if secret is not None:
+        raise _ambiguous()
+    user = runtime.sight.remembered(token := authorization[7:].decode("latin-1").strip())
+    if user is None:
+        user = await runtime.sight.user_of_token(token)
+    if user is None:
+        raise invalid_token()
+    return user
+
+
+async def _user_of_cookie(connection: HTTPConnection, runtime: Runtime, secret: str) -> User:
+    """Return the user of a session cookie, whose unsafe requests must come from our own pages."""
+    user = await runtime.sight.user_of_cookie(secret)
+    if user is None:
+        raise invalid_token("The session has ended.")
+    is_websocket = connection.scope["type"] == "websocket"
+    if is_websocket or connection.scope["method"] not in _SAFE_METHODS:
+        if runtime.origin.is_cross_site(connection, has_cookie=True):
+            raise ProblemError(403, "cross_site_request", "The request comes from another site.")
+        claimed = connection.headers.get("x-csrf-token", "")
+        if not is_websocket and not runtime.opening.is_csrf_token(claimed, cookie_secret=secret):
+            raise ProblemError(403, "csrf_token_required", "The CSRF token is missing or wrong.")
+    return user
+
+
+def session_cookie(connection: HTTPConnection) -> str | None:
+    """Return the secret of the request's session cookie.
+
+    Raises:
+        ProblemError: There are two.
+    """
+    header = "; ".join(connection.headers.getlist("cookie"))
+    return _session_cookie(header.encode("latin-1"))
+
+
+def _session_cookie(header: bytes) -> str | None:
+    try:
+        return cookies.read_cookie(header.decode("latin-1"), cookies.SESSION)
+    except cookies.RepeatedCookieError as error:
+        raise _ambiguous() from error
+
+
+def _ambiguous() -> ProblemError:
+    return ProblemError(
+        400, "ambiguous_credentials", "The request carries more than one credential."
+    )
+
+
+def require(
+    *,
+    acr: Acr | str | None = None,
+    max_age: timedelta | None = None,
+    amr: str | Iterable[str] = (),
+    role: str | Iterable[str] = (),
+    scope: str | Iterable[str] = (),
+) -> Any:
+    """Return a dependency that gives a `User` who has proven this much.
+
+    Use it as a parameter (``user: Annotated[User, require(acr="aal2")]``), in
+    ``dependencies=[require(role="admin")]``, or on a router.
+
+    Args:
+        acr: At least ``aal1``, ``aal2`` or ``phr``.
+        max_age: How old the proof may be at most.
+        amr: Methods that must really have been used (RFC 8176), such as ``otp``.
+        role: Roles that the account must hold.
+        scope: Scopes that the token must carry.
+
+    Raises:
+        ValueError: *acr* is none of the three.
+    """
+    demand = Demand(
+        acr=None if acr is None else Acr(acr),
+        max_age=max_age,
+        amr=_set(amr),
+        roles=_set(role),
+        scope=_set(scope),
+    )
+    return Depends(Guard(demand))
+
+
+def _set(values: str | Iterable[str]) -> frozenset[str]:
+    return frozenset({values} if isinstance(values, str) else values)
+
+
+CurrentUser = Annotated[User, Depends(Guard())]
+"""The signed-in user; 401 where there is none."""
+
+OptionalUser = Annotated[User | None, Depends(Guard(is_optional=True))]
+"""The signed-in user, or None where the request carries no credentials."""
+
+OwnUser = Annotated[User, Depends(Guard(lets_first_password=True))]
+"""The signed-in user of our own routes, also before the first password is changed."""

@@ -1,0 +1,53 @@
+"""Our own origin, the only one from which a browser may act with our cookies or sign in."""
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.requests import HTTPConnection
+
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class OwnOrigin:
+    """The base URL's origin, and what a browser must say to count as being on it.
+
+    A base URL on this machine has three names (``localhost``, ``127.0.0.1``, ``[::1]``) that
+    nobody else can answer to: each counts.
+    """
+
+    def __init__(self, base_url: str, *, other_origins: Iterable[str]) -> None:
+        """Take *base_url* as ours.
+
+        Args:
+            other_origins: Origins whose pages may call the API, without cookies.
+        """
+        parts = urlsplit(base_url)
+        host = parts.hostname or ""
+        names = _LOOPBACK_NAMES if host in {"localhost", "127.0.0.1", "::1"} else (_spelt(host),)
+        suffix = "" if parts.port in {None, _DEFAULT_PORTS.get(parts.scheme)} else f":{parts.port}"
+        self._hosts = frozenset(name + suffix for name in names)
+        self._own = frozenset(f"{parts.scheme}://{host}" for host in self._hosts)
+        self._others = frozenset(other_origins)
+
+    def is_host(self, host: str) -> bool:
+        """Tell whether a ``Host`` header names us."""
+        return host.lower() in self._hosts
+
+    def is_cross_site(self, connection: HTTPConnection, *, has_cookie: bool) -> bool:
+        """Tell whether a browser sent this from a page that may not.
+
+        A request without ``Origin`` and without ``Sec-Fetch-Site`` is from no browser: it can
+        carry nobody's cookies by accident, and passes unless it has one.
+        """
+        origin = connection.headers.get("origin")
+        if origin is not None:
+            return origin not in self._own and (has_cookie or origin not in self._others)
+        site = connection.headers.get("sec-fetch-site")
+        if site is None:
+            return has_cookie
+        return site != "same-origin"
+
+
+def _spelt(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

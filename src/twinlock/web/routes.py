@@ -1,0 +1,137 @@
+"""The route class of every route of ours: relies on nothing that a host application sets up.
+
+It caps the body, reads JSON strictly, answers its own errors as problem details without the
+submitted values, lets nothing be cached, and knows each path without a trailing slash only.
+"""
+
+import logging
+from datetime import timedelta
+from typing import Any, Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from twinlock.core.errors import TwinlockError
+from twinlock.web import strict_json
+from twinlock.web.hash_pool import HashQueueFullError
+from twinlock.web.problems import ProblemError, problem, unavailable
+from twinlock.web.runtime import runtime_of
+
+log = logging.getLogger("twinlock.web")
+
+NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+_COME_BACK: Final = timedelta(seconds=2)
+
+
+class StrictRequest(Request):
+    """A request whose body is capped, and whose JSON is strict."""
+
+    async def body(self) -> bytes:
+        """Return the body.
+
+        Raises:
+            ProblemError: 413, it is larger than the limit.
+        """
+        if not hasattr(self, "_body"):
+            limit = runtime_of(self).body_limit
+            declared = self.headers.get("content-length", "")
+            if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
+                raise _too_large()
+            chunks: list[bytes] = []
+            size = 0
+            async for chunk in self.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise _too_large()
+                chunks.append(chunk)
+            self._body = b"".join(chunks)
+        return self._body
+
+    async def json(self) -> Any:
+        """Return the body's JSON value.
+
+        Raises:
+            ProblemError: 400, it is not strict JSON.
+        """
+        try:
+            return strict_json.loads(await self.body())
+        except strict_json.NotStrictJsonError as error:
+            raise ProblemError(400, "malformed_json", f"The body is {error}.") from error
+
+
+class TwinlockRoute(APIRoute):
+    """A route that answers every error itself, as problem details."""
+
+    def get_route_handler(self) -> Any:
+        """Wrap FastAPI's handler."""
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                _check_host(request)
+                response = await handle(StrictRequest(request.scope, request.receive))
+            except (HTTPException, RequestValidationError, TwinlockError) as error:
+                response = self.answer_error(error)
+            for name, value in NO_STORE.items():
+                response.headers.setdefault(name, value)
+            return response
+
+        return answer
+
+    def answer_error(
+        self, error: HTTPException | RequestValidationError | TwinlockError
+    ) -> Response:
+        """Translate an error that ended a request early."""
+        match error:
+            case ProblemError():
+                return error.response()
+            case RequestValidationError():
+                told = _told(error)
+                return problem(422, "invalid_request", "The request is not valid.", errors=told)
+            case HTTPException():
+                return problem(
+                    error.status_code,
+                    "malformed_request",
+                    str(error.detail),
+                    headers=error.headers,
+                )
+            case TwinlockError():
+                type_, wait = failed_closed(error)
+                return unavailable(type_, wait)
+
+
+def failed_closed(error: TwinlockError) -> tuple[str, timedelta]:
+    """Say in the log why nothing could be decided; return a type and how long to wait."""
+    if isinstance(error, HashQueueFullError):
+        return "busy", error.retry_after
+    log.error("request_failed_closed", extra={"error": type(error).__name__})
+    return "unavailable", _COME_BACK
+
+
+def router(route_class: type[APIRoute] = TwinlockRoute, **options: Any) -> APIRouter:
+    """Return a router whose routes are ours."""
+    return APIRouter(route_class=route_class, redirect_slashes=False, **options)
+
+
+def _check_host(request: Request) -> None:
+    runtime = runtime_of(request)
+    if runtime.requires_own_host and not runtime.origin.is_host(request.headers.get("host", "")):
+        raise ProblemError(400, "wrong_host", "This host is not served here.")
+
+
+def _told(error: RequestValidationError) -> list[dict[str, Any]]:
+    """Return what is wrong and where, never what was submitted: it may be a password."""
+    return [
+        {"loc": [_name(part) for part in one["loc"]], "type": one["type"], "msg": one["msg"]}
+        for one in error.errors()
+    ]
+
+
+def _name(part: str | int) -> str | int:
+    return part if isinstance(part, int) else part.encode("utf-8", "replace").decode("utf-8")
+
+
+def _too_large() -> ProblemError:
+    return ProblemError(413, "body_too_large", "The request body is too large.")

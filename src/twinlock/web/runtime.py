@@ -1,0 +1,79 @@
+"""What the edge works with: the flows of one installation, running."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from starlette.requests import HTTPConnection
+
+from twinlock.accounts.password_check import PasswordCheck
+from twinlock.core.clock import Clock
+from twinlock.flows.account import AccountManagement
+from twinlock.flows.factors import FactorManagement
+from twinlock.flows.health import Health
+from twinlock.flows.keys import Keys
+from twinlock.flows.login import Login
+from twinlock.flows.opening import Opening
+from twinlock.flows.own_sessions import OwnSessions
+from twinlock.flows.parts import Parts
+from twinlock.flows.reauthentication import Reauthentication
+from twinlock.flows.refresh import Refresh
+from twinlock.web.hash_pool import HashPool
+from twinlock.web.network import Network
+from twinlock.web.origin import OwnOrigin
+from twinlock.web.sight import Sight
+from twinlock.web.work import Workers
+
+SCOPE_KEY = "twinlock"
+"""Where the ASGI scope holds the nearest instance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One running installation.
+
+    Attributes:
+        sight: Who a request speaks for.
+        requires_own_host: Whether any other ``Host`` is refused, as in production.
+        known_browser_lifetime: How long the ``known`` cookie lives.
+    """
+
+    parts: Parts
+    clock: Clock
+    workers: Workers
+    hash_pool: HashPool
+    password_check: PasswordCheck
+    sight: Sight
+    keys: Keys
+    opening: Opening
+    login: Login
+    refresh: Refresh
+    factors: FactorManagement
+    reauthentication: Reauthentication
+    account: AccountManagement
+    sessions: OwnSessions
+    health: Health
+    origin: OwnOrigin
+    trusted_proxies: Sequence[Network]
+    body_limit: int
+    prefix: str
+    requires_own_host: bool
+    password_grant_enabled: bool
+    known_browser_lifetime: timedelta
+
+
+class NotInstalledError(RuntimeError):
+    """No instance is in the ASGI scope: `Twinlock.install(app)` puts it there."""
+
+
+def runtime_of(connection: HTTPConnection) -> Runtime:
+    """Return the nearest installation of a request.
+
+    Raises:
+        NotInstalledError: The application has none.
+    """
+    instance = connection.scope.get(SCOPE_KEY)
+    if instance is None:
+        raise NotInstalledError("call Twinlock(...).install(app) on this application first")
+    runtime: Runtime = instance.runtime
+    return runtime

@@ -1,0 +1,114 @@
+"""What the login server adds around the routes: headers, CORS, errors and an access log."""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from twinlock.core import clock
+from twinlock.web.problems import problem
+
+access_log = logging.getLogger("twinlock.access")
+log = logging.getLogger("twinlock.web")
+
+_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_CSP: Final = "default-src 'none'; frame-ancestors 'none'"
+_DOCS_PATHS: Final = frozenset({"/docs", "/docs/oauth2-redirect"})
+_STRICT_TRANSPORT: Final = "max-age=63072000; includeSubDomains"
+
+
+def add_server_parts(app: FastAPI, *, cors_origins: Sequence[str], is_https: bool) -> None:
+    """Complete the application of ``twinlock serve``."""
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid_request)
+    app.add_exception_handler(Exception, _answer_unexpected_error)
+    if cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(cors_origins),
+            allow_credentials=False,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Retry-After", "WWW-Authenticate"],
+        )
+    app.add_middleware(_ServerHeaders, is_https=is_https)
+
+
+class _ServerHeaders:
+    """Adds security headers to every answer, and writes the access log.
+
+    The log holds the route's template, never path or query: they may carry a secret.
+    """
+
+    def __init__(self, app: ASGIApp, *, is_https: bool) -> None:
+        self._app = app
+        self._headers = dict(_HEADERS)
+        if is_https:
+            self._headers["Strict-Transport-Security"] = _STRICT_TRANSPORT
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_at = clock.monotonic()
+        status = 500
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+                if scope["path"] not in _DOCS_PATHS:
+                    headers.setdefault("Content-Security-Policy", _CSP)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        finally:
+            if access_log.isEnabledFor(logging.INFO):
+                _log_access(scope, status, clock.monotonic() - started_at)
+
+
+def _log_access(scope: Scope, status: int, seconds: float) -> None:
+    route = scope.get("route")
+    access_log.info(
+        "request_answered",
+        extra={
+            "method": scope["method"],
+            "route": getattr(route, "path", None),
+            "status": status,
+            "milliseconds": round(seconds * 1000, 1),
+        },
+    )
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    types = {404: "not_found", 405: "method_not_allowed"}
+    details = {404: "There is nothing here.", 405: "This method is not supported here."}
+    headers = error.headers if isinstance(error, HTTPException) else None
+    type_ = getattr(error, "type", types.get(status, "malformed_request"))
+    return problem(status, type_, details.get(status, "The request failed."), headers=headers)
+
+
+async def _answer_invalid_request(request: Request, error: Exception) -> Response:
+    return problem(422, "invalid_request", "The request is not valid.")
+
+
+async def _answer_unexpected_error(request: Request, error: Exception) -> Response:
+    log.error("request_failed", extra={"error": type(error).__name__})
+    return problem(500, "internal_error", "Something went wrong on our side.")

@@ -1,0 +1,199 @@
+"""Who a request speaks for, from memory where nothing has changed since the last look.
+
+A token's signature and claims are checked once. What was found is remembered together with
+the session's mark, which was read *before* the session's row; while the mark is the same, the
+poll of changed sessions runs, and a minute has not passed, the row is not asked again.
+"""
+
+import logging
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from twinlock.core import clock
+from twinlock.core.clock import Clock
+from twinlock.core.errors import TwinlockError
+from twinlock.core.principal import User
+from twinlock.core.secrets import digest
+from twinlock.flows.keys import Keys
+from twinlock.flows.liveness import Liveness
+from twinlock.flows.parts import Parts
+from twinlock.tokens import access_token
+from twinlock.tokens.verified import RefusedTokens, VerifiedTokens
+from twinlock.web.work import Workers
+
+log = logging.getLogger("twinlock.web")
+
+POLL_SECONDS: Final = 1.0
+_SILENCE_SECONDS: Final = 5.0
+"""How long memory is believed while the poll does not get through."""
+_LOOK_AGAIN_SECONDS: Final = 60.0
+_COOKIE_PREFIX: Final = "cookie:"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A user, and until when nothing needs to be asked again."""
+
+    user: User
+    session_id: str
+    mark: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Forged:
+    """A token that does not hold in itself, whatever the database says."""
+
+
+class Sight:
+    """Turns tokens and cookies into users."""
+
+    def __init__(self, parts: Parts, keys: Keys, liveness: Liveness, workers: Workers) -> None:
+        self._parts = parts
+        self._clock: Clock = parts.clock
+        self._read_mark = parts.marks.read
+        self._keys = keys
+        self._liveness = liveness
+        self._workers = workers
+        self._seen: VerifiedTokens[Seen] = VerifiedTokens()
+        self._refused = RefusedTokens()
+        self._polled_at = clock.monotonic()
+        self._poll = Poll(self)
+
+    def remembered(self, credential: str) -> User | None:
+        """Return the user of a token, or of a prefixed cookie, if memory still holds good."""
+        seen = self._seen.get(credential, now=self._clock())
+        if seen is None or seen.mark != self._read_mark(seen.session_id):
+            return None
+        present = clock.monotonic()
+        if present >= seen.until or present - self._polled_at > _SILENCE_SECONDS:
+            return None
+        return seen.user
+
+    async def user_of_token(self, token: str) -> User | None:
+        """Return the user of an access token, or None when it opens nothing.
+
+        Raises:
+            DatabaseUnavailableError: It cannot be decided now.
+        """
+        user = self.remembered(token)
+        if user is not None:
+            return user
+        if self._refused.has(token, at=clock.monotonic()):
+            return None
+        found = await self._workers.run(self._look_at_token, token)
+        if isinstance(found, Forged):
+            self._refused.add(token, at=clock.monotonic())
+            return None
+        return found
+
+    async def user_of_cookie(self, secret: str) -> User | None:
+        """Return the user of a session cookie, or None when it opens nothing.
+
+        Raises:
+            DatabaseUnavailableError: It cannot be decided now.
+        """
+        user = self.remembered(_COOKIE_PREFIX + secret)
+        if user is not None:
+            return user
+        return await self._workers.run(self._look_at_cookie, secret)
+
+    def claims_of(self, token: str) -> access_token.AccessClaims | None:
+        """Return what an access token says, its session aside."""
+        now = self._clock()
+        keys = self._keys.current()
+        kid = access_token.claimed_kid(token)
+        if kid is not None and kid not in keys.verification:
+            keys = self._keys.reload_for_unknown(now=now)
+        return access_token.verify(
+            token,
+            keys.verification,
+            issuer=self._parts.issuer,
+            audience=self._parts.audience,
+            now=now,
+        )
+
+    def start(self) -> None:
+        """Begin to poll for what other processes and machines have changed."""
+        self._poll.start()
+
+    def close(self) -> None:
+        """Stop polling."""
+        self._poll.stop()
+
+    def look_around(self, known: dict[str, datetime]) -> dict[str, datetime]:
+        """Forget what was changed by others since *known*, and return what is known now."""
+        self._parts.marks.refresh_if_replaced()
+        changed = self._liveness.list_changed()
+        for session_id, changed_at in changed.items():
+            if known.get(session_id) != changed_at:
+                self._seen.forget_session(session_id)
+        if self._keys.refresh_if_changed(now=self._clock()):
+            self._seen.forget_all()
+        self._polled_at = clock.monotonic()
+        return changed
+
+    def _look_at_token(self, token: str) -> User | Forged | None:
+        claims = self.claims_of(token)
+        if claims is None:
+            return Forged()
+        mark = self._read_mark(claims.session_id)
+        now = self._clock()
+        user = self._liveness.user_of_token(claims, now=now)
+        if user is not None:
+            self._remember(token, user, mark, expires_at=claims.expires_at, now=now)
+        return user
+
+    def _look_at_cookie(self, secret: str) -> User | None:
+        session_id = self._liveness.session_id_of_cookie(digest(secret))
+        if session_id is None:
+            return None
+        mark = self._read_mark(session_id)
+        now = self._clock()
+        found = self._liveness.user_of_cookie(secret, now=now)
+        if found is None:
+            return None
+        user, session = found
+        expires_at = min(session.expires_at, session.idle_until, now + timedelta(minutes=1))
+        self._remember(_COOKIE_PREFIX + secret, user, mark, expires_at=expires_at, now=now)
+        return user
+
+    def _remember(
+        self, credential: str, user: User, mark: int, *, expires_at: datetime, now: datetime
+    ) -> None:
+        seen = Seen(user, user.session_id, mark, clock.monotonic() + _LOOK_AGAIN_SECONDS)
+        self._seen.remember(credential, user.session_id, seen, expires_at=expires_at, now=now)
+
+
+class Poll:
+    """Looks around once a second on a thread of its own, from start to stop."""
+
+    def __init__(self, sight: Sight) -> None:
+        self._sight = sight
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._stopped.clear()
+        self._thread = threading.Thread(target=self._run, name="twinlock-poll", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the thread and wait for its end."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        known: dict[str, datetime] = {}
+        while not self._stopped.wait(POLL_SECONDS):
+            try:
+                known = self._sight.look_around(known)
+            except TwinlockError as error:
+                log.warning("poll_failed", extra={"error": type(error).__name__})
+            except Exception:
+                log.exception("poll_failed")
