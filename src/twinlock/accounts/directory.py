@@ -17,6 +17,7 @@ class Account:
         host_id: The id in the table that the account lives in.
         generation: Rises with every change of password, factors, e-mail or disabled state.
         seal: MAC over generation and authenticators; see ``factors/authenticators``.
+        awaits_enrollment: Its factors were reset; nothing opens until one is enrolled.
         password_hash: None where there is no password, or the directory checks it itself.
         password_expires_at: Set while a first password is to be changed; dead after it.
     """
@@ -25,6 +26,7 @@ class Account:
     host_id: str
     generation: int
     seal: bytes
+    awaits_enrollment: bool
     username: str
     email: str | None
     full_name: str | None

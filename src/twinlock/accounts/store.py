@@ -28,11 +28,13 @@ from twinlock.core.proof import SubjectId
 from twinlock.db.conflict import on_conflict
 from twinlock.db.types import UtcDateTime
 
+_ESCAPE: Final = "/"
 _OPEN: Final = and_(subject.c.host_id == account.c.id, subject.c.closed_at.is_(None))
 _ACCOUNT: Final = select(
     subject.c.id.label("subject"),
     subject.c.generation,
     subject.c.seal,
+    subject.c.awaits_enrollment,
     account.c.id.label("host_id"),
     account.c.username,
     account.c.email,
@@ -59,8 +61,8 @@ LIST_ACCOUNTS = (
 )
 SEARCH_ACCOUNTS = LIST_ACCOUNTS.where(
     or_(
-        account.c.username_key.startswith(bindparam("prefix"), autoescape=False),
-        account.c.email_key.startswith(bindparam("prefix"), autoescape=False),
+        account.c.username_key.like(bindparam("pattern"), escape=_ESCAPE),
+        account.c.email_key.like(bindparam("pattern"), escape=_ESCAPE),
     )
 )
 INSERT_ACCOUNT = insert(account).ext(on_conflict("DO NOTHING"))
@@ -140,7 +142,11 @@ CHANGE_SUBJECT = (
         subject.c.generation == bindparam("seen"),
         subject.c.closed_at.is_(None),
     )
-    .values(generation=subject.c.generation + literal(1, BigInteger), seal=bindparam("new_seal"))
+    .values(
+        generation=subject.c.generation + literal(1, BigInteger),
+        seal=bindparam("new_seal"),
+        awaits_enrollment=bindparam("awaits"),
+    )
 )
 CLOSE_SUBJECT = (
     update(subject)
@@ -156,7 +162,7 @@ RESEAL_SUBJECT = (
     .values(seal=bindparam("new_seal"))
 )
 LIST_SUBJECTS = (
-    select(subject.c.id, subject.c.generation, subject.c.seal)
+    select(subject.c.id, subject.c.generation, subject.c.seal, subject.c.awaits_enrollment)
     .where(subject.c.id > bindparam("after"))
     .order_by(subject.c.id)
     .limit(bindparam("limit"))
@@ -178,22 +184,30 @@ class OwnAccounts:
 
 
 def list_accounts(
-    db: Connection, *, after: tuple[datetime, str], limit: int, prefix: str | None
+    db: Connection, *, after: tuple[datetime, str], limit: int, search: str | None
 ) -> list[Account]:
     """Return accounts in the order of their creation, from *after* on.
 
     Args:
         after: Creation moment and id of the last account already seen.
         limit: How many at most.
-        prefix: Canonical beginning of a username or an e-mail address, with ``LIKE``'s
-            wildcards escaped; None for all.
+        search: Beginning of a username or an e-mail address; None for all.
     """
     params: dict[str, Any] = {"after_moment": after[0], "after_id": after[1], "limit": limit}
-    if prefix is None:
+    if search is None:
         rows = db.execute(LIST_ACCOUNTS, params)
     else:
-        rows = db.execute(SEARCH_ACCOUNTS, params | {"prefix": prefix})
+        rows = db.execute(
+            SEARCH_ACCOUNTS, params | {"pattern": _beginning_with(login_key(search).text)}
+        )
     return [found for row in rows if (found := _account(row))]
+
+
+def _beginning_with(text: str) -> str:
+    """Return the LIKE pattern of everything that begins with exactly *text*."""
+    for special in (_ESCAPE, "%", "_"):
+        text = text.replace(special, _ESCAPE + special)
+    return text + "%"
 
 
 def insert_account(
@@ -242,6 +256,7 @@ def insert_subject(
         "host_id": host_id,
         "generation": 0,
         "seal": seal,
+        "awaits_enrollment": False,
         "since": None,
         "signed_in_at": None,
         "closed_at": None,
@@ -261,9 +276,16 @@ def lock_subject(tx: Connection, subject: SubjectId, *, seen: int) -> bool:
     return tx.execute(LOCK_SUBJECT, {"subject_id": subject, "seen": seen}).rowcount == 1
 
 
-def change_subject(tx: Connection, subject: SubjectId, *, seen: int, new_seal: bytes) -> bool:
+def change_subject(
+    tx: Connection, subject: SubjectId, *, seen: int, new_seal: bytes, awaits_enrollment: bool
+) -> bool:
     """Raise the generation; False when it is no longer the one *seen*."""
-    params = {"subject_id": subject, "seen": seen, "new_seal": new_seal}
+    params = {
+        "subject_id": subject,
+        "seen": seen,
+        "new_seal": new_seal,
+        "awaits": awaits_enrollment,
+    }
     return tx.execute(CHANGE_SUBJECT, params).rowcount == 1
 
 
@@ -379,6 +401,7 @@ def _account(row: Row[*tuple[Any, ...]] | None) -> Account | None:
         host_id=row.host_id,
         generation=row.generation,
         seal=row.seal,
+        awaits_enrollment=row.awaits_enrollment,
         username=row.username,
         email=row.email,
         full_name=row.full_name,

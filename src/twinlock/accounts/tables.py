@@ -1,6 +1,6 @@
 """Tables of Twinlock's own accounts, and of the subject behind every account."""
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, String, Table, Text
 
 from twinlock.db.base import metadata
 from twinlock.db.types import Id, UtcDateTime
@@ -32,6 +32,8 @@ subject = Table(
     Column("host_id", String(255), nullable=False),  # our account's id, or the host application's
     Column("generation", BigInteger, nullable=False),
     Column("seal", LargeBinary, nullable=False),  # MAC over generation and authenticators
+    # Its factors were reset: no password opens a session until one is enrolled. Sealed as well.
+    Column("awaits_enrollment", Boolean, nullable=False),
     Column("since", UtcDateTime),  # when the host says that this account began
     Column("signed_in_at", UtcDateTime),  # null: never yet
     Column("closed_at", UtcDateTime),  # null: the account exists

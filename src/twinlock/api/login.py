@@ -9,10 +9,16 @@ from twinlock.api.bodies import Answer, Handle, MethodOut, Name, Password, Signe
 from twinlock.api.responses import SIGN_IN_PROBLEMS, with_cookies
 from twinlock.flows.login import Request
 from twinlock.flows.opening import Transport
-from twinlock.flows.outcomes import Denied, SecondFactorRequired, SignedIn, Throttled
+from twinlock.flows.outcomes import (
+    Denied,
+    EnrollmentRequired,
+    SecondFactorRequired,
+    SignedIn,
+    Throttled,
+)
 from twinlock.web.deps import OWN_SITE, From, Now, Running
 from twinlock.web.password_step import Submitted, submit_password
-from twinlock.web.problems import login_denied, too_many_tries
+from twinlock.web.problems import login_denied, problem, too_many_tries
 from twinlock.web.routes import router
 
 api = router(prefix="/login", tags=["login"], dependencies=[OWN_SITE], responses=SIGN_IN_PROBLEMS)
@@ -73,6 +79,8 @@ async def log_in(body: LoginIn, runtime: Running, caller: From, now: Now) -> Res
             return SecondFactorRequiredOut.of(required)
         case Throttled() as throttled:
             return too_many_tries(throttled)
+        case EnrollmentRequired():
+            return problem(403, "enrollment_required", "Enroll a second factor first.")
         case Denied():
             return login_denied()
 

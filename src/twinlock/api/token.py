@@ -14,6 +14,7 @@ from twinlock.core.errors import TwinlockError
 from twinlock.flows import login
 from twinlock.flows.outcomes import (
     Denied,
+    EnrollmentRequired,
     IssuedTokens,
     Refused,
     SecondFactorRequired,
@@ -211,8 +212,12 @@ async def _refresh(form: Form, runtime: Runtime, caller: Caller, now: Now) -> Re
             return _denied()
 
 
-def _answer(outcome: SignedIn | SecondFactorRequired | Denied | Throttled) -> Response:
+def _answer(
+    outcome: SignedIn | SecondFactorRequired | EnrollmentRequired | Denied | Throttled,
+) -> Response:
     match outcome:
+        case EnrollmentRequired():
+            raise OAuthError("enrollment_required", "Enroll a second factor first.", status=403)
         case SignedIn(credentials=IssuedTokens() as issued):
             return tokens(issued)
         case SecondFactorRequired():

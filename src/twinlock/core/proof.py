@@ -56,6 +56,7 @@ class Reason(StrEnum):
     STOPPED = "short_codes_stopped"
     NO_CODE = "no_code"
     CLOCK_DRIFT = "clock_drift"
+    AWAITS_ENROLLMENT = "awaits_enrollment"
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,18 @@ class Factor(Protocol):
         """Store the new authenticator under its id if *answer* confirms it."""
         ...
 
+    def import_authenticator(
+        self,
+        db: Connection,
+        account_id: SubjectId,
+        authenticator_id: str,
+        uri: str,
+        *,
+        now: datetime,
+    ) -> int | Rejected | None:
+        """Store an authenticator from elsewhere; return how many digits its codes have."""
+        ...
+
     def begin_verification(self, db: Connection, account_id: SubjectId, *, now: datetime) -> Prompt:
         """Return what the client needs to answer."""
         ...

@@ -12,7 +12,12 @@ from twinlock.audit.events import Caller
 from twinlock.core.principal import User
 from twinlock.core.proof import Acr, NoSecondFactor, Proof
 from twinlock.factors.authenticators import store as authenticators
-from twinlock.factors.authenticators.store import Authenticator, Authenticators, SealBroken
+from twinlock.factors.authenticators.store import (
+    Authenticator,
+    Authenticators,
+    AwaitsEnrollment,
+    SealBroken,
+)
 from twinlock.flows.opening import Opened, Opening, Transport
 from twinlock.flows.outcomes import Denied, SignedIn, StepUpRequired
 from twinlock.flows.parts import Parts
@@ -53,7 +58,7 @@ class Changes:
         if account is None or account.is_disabled or account.generation != user.generation:
             return Denied()
         factors = self._verifying.factors_of(db, account)
-        if isinstance(factors, SealBroken):
+        if isinstance(factors, AwaitsEnrollment | SealBroken):
             return Denied()
         demanded = Acr.AAL2 if isinstance(factors, Authenticators) else Acr.AAL1
         fresh = self._parts.lifetimes.fresh
@@ -62,13 +67,19 @@ class Changes:
         return Allowed(account, factors.all if isinstance(factors, Authenticators) else ())
 
     def raise_generation(
-        self, tx: Connection, account: Account, authenticators_now: Sequence[Authenticator] | None
+        self,
+        tx: Connection,
+        account: Account,
+        authenticators_now: Sequence[Authenticator] | None,
+        *,
+        awaits_enrollment: bool = False,
     ) -> int | None:
         """Write the next generation and its seal.
 
         Args:
             authenticators_now: What the account has from now on. None carries a broken seal
                 over as it stands: a change that is not about factors mends nothing.
+            awaits_enrollment: Whether nothing opens the account until a factor is enrolled.
 
         Returns:
             The new generation, or None when the account changed since it was read.
@@ -81,9 +92,14 @@ class Changes:
                 account=account.subject,
                 generation=generation,
                 authenticators=authenticators_now,
+                awaits_enrollment=awaits_enrollment,
             )
         is_mine = accounts.change_subject(
-            tx, account.subject, seen=account.generation, new_seal=seal
+            tx,
+            account.subject,
+            seen=account.generation,
+            new_seal=seal,
+            awaits_enrollment=awaits_enrollment,
         )
         return generation if is_mine else None
 
@@ -94,7 +110,7 @@ class Changes:
         match self._verifying.factors_of(db, account):
             case Authenticators(all=those):
                 return those
-            case NoSecondFactor():
+            case NoSecondFactor() | AwaitsEnrollment():
                 return ()
             case SealBroken():
                 return None
@@ -103,6 +119,15 @@ class Changes:
         """End every session, family and pending ceremony; return the ended sessions' ids."""
         pending.delete_of_subject(tx, account.subject)
         return sessions.end_sessions(tx, account.subject, now=now)
+
+    def remove_every_factor(self, tx: Connection, account: Account) -> None:
+        """Delete authenticators and recovery codes, whatever the seal says of them."""
+        for one in authenticators.list_authenticators(tx, account.subject):
+            factor = self._parts.factors.get(one.method)
+            if factor is not None:
+                factor.remove(tx, account.subject, one.id)
+        authenticators.delete_all(tx, account.subject)
+        self._parts.recovery_codes.remove_all(tx, account.subject)
 
     def replace_session(
         self,

@@ -124,6 +124,11 @@ class Counting:
         store.forget(tx, self._second_factor_key(subject))
         store.forget(tx, self._digest("strangers", self._digest("subject", subject)))
 
+    def forget(self, tx: Connection, subject: SubjectId) -> None:
+        """Forget what was counted and familiar, when an account is deleted."""
+        self.unlock(tx, subject)
+        store.forget_familiar(tx, subject)
+
     def _second_factor_key(self, subject: SubjectId) -> bytes:
         return self._digest("second-factor", subject)
 

@@ -15,7 +15,12 @@ from twinlock.core.principal import User
 from twinlock.core.proof import Continued, NoSecondFactor, Reason, Rejected
 from twinlock.core.secrets import digest, new_id, new_secret
 from twinlock.factors.authenticators import store as authenticators
-from twinlock.factors.authenticators.store import Authenticator, Authenticators, SealBroken
+from twinlock.factors.authenticators.store import (
+    Authenticator,
+    Authenticators,
+    AwaitsEnrollment,
+    SealBroken,
+)
 from twinlock.factors.protocol import Factor, Holder
 from twinlock.flows.changes import Allowed, Changes, Replaced
 from twinlock.flows.opening import Transport
@@ -177,7 +182,7 @@ class FactorManagement:
                 return FactorList(those, left)
             case NoSecondFactor():
                 return FactorList((), 0)
-            case SealBroken():
+            case AwaitsEnrollment() | SealBroken():
                 return Denied()
 
     def _begin_enrollment(

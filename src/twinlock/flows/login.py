@@ -29,10 +29,17 @@ from twinlock.core.proof import (
     Verified,
 )
 from twinlock.core.secrets import digest, new_secret
-from twinlock.factors.authenticators.store import Authenticators, SealBroken
+from twinlock.factors.authenticators.store import Authenticators, AwaitsEnrollment, SealBroken
 from twinlock.flows.counting import Counting
 from twinlock.flows.opening import Opened, Opening, Transport
-from twinlock.flows.outcomes import Denied, Offered, SecondFactorRequired, SignedIn, Throttled
+from twinlock.flows.outcomes import (
+    Denied,
+    EnrollmentRequired,
+    Offered,
+    SecondFactorRequired,
+    SignedIn,
+    Throttled,
+)
 from twinlock.flows.parts import Parts
 from twinlock.flows.verifying import Verifying
 from twinlock.pending import store as pending_store
@@ -41,7 +48,7 @@ from twinlock.throttle.store import Try
 
 log = logging.getLogger("twinlock.login")
 
-Other = TypeVar("Other", bound=SecondFactorRequired | Denied)
+Other = TypeVar("Other", bound=SecondFactorRequired | EnrollmentRequired | Denied)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ class LookedUp:
 
     name: str
     account: Account | None
-    factors: Authenticators | NoSecondFactor | SealBroken | None
+    factors: Authenticators | NoSecondFactor | AwaitsEnrollment | SealBroken | None
     tries: tuple[Try, ...]
 
     def split(self, password: str) -> tuple[str, str | None]:
@@ -125,7 +132,7 @@ class Login:
         request: Request,
         *,
         now: datetime,
-    ) -> SignedIn | SecondFactorRequired | Denied:
+    ) -> SignedIn | SecondFactorRequired | EnrollmentRequired | Denied:
         """Decide on a password that was checked, for a client that answers in a second step."""
         done = self._parts.database.transaction(
             self._finish_password, seen, outcome, request, now=now
@@ -192,10 +199,12 @@ class Login:
         request: Request,
         *,
         now: datetime,
-    ) -> _Admitted | SecondFactorRequired | Denied:
+    ) -> _Admitted | SecondFactorRequired | EnrollmentRequired | Denied:
         ready = self._ready(seen, outcome, now=now)
         if isinstance(ready, Rejected):
-            return self._deny_password(tx, seen, ready, request.caller, now=now)
+            denied = self._deny_password(tx, seen, ready, request.caller, now=now)
+            is_due = ready.reason is Reason.AWAITS_ENROLLMENT
+            return EnrollmentRequired() if is_due else denied
         self._counting.give_back(tx, seen.tries)
         self._upgrade_hash(tx, ready)
         if isinstance(ready.factors, NoSecondFactor):
@@ -345,6 +354,8 @@ class Login:
             return Rejected(Reason.PASSWORD_EXPIRED)
         if isinstance(seen.factors, SealBroken):
             return Rejected(Reason.SEAL_BROKEN)
+        if isinstance(seen.factors, AwaitsEnrollment):
+            return Rejected(Reason.AWAITS_ENROLLMENT)
         return _Ready(account, outcome.verified, seen.factors, outcome.upgrade)
 
     def _upgrade_hash(self, tx: Connection, ready: _Ready) -> None:

@@ -57,6 +57,11 @@ class SecondFactorRequired:
 
 
 @dataclass(frozen=True, slots=True)
+class EnrollmentRequired:
+    """The password was right, and opens nothing until a second factor is enrolled."""
+
+
+@dataclass(frozen=True, slots=True)
 class Denied:
     """No. Unknown, wrong, disabled, locked and spent are one and the same outside."""
 
@@ -80,6 +85,7 @@ class Refused:
 __all__ = [
     "Credentials",
     "Denied",
+    "EnrollmentRequired",
     "IssuedCookie",
     "IssuedTokens",
     "Offered",

@@ -21,7 +21,7 @@ from twinlock.core.proof import (
     context_of,
 )
 from twinlock.core.secrets import digest, new_secret
-from twinlock.factors.authenticators.store import Authenticators, SealBroken
+from twinlock.factors.authenticators.store import Authenticators, AwaitsEnrollment, SealBroken
 from twinlock.flows.counting import Counting
 from twinlock.flows.opening import Opening
 from twinlock.flows.outcomes import Denied, IssuedTokens, Offered, Refused, SignedIn, Throttled
@@ -157,7 +157,7 @@ class Reauthentication:
         if account is None or account.generation != user.generation:
             return Denied()
         factors = self._verifying.factors_of(tx, account)
-        if isinstance(factors, SealBroken):
+        if isinstance(factors, AwaitsEnrollment | SealBroken):
             return self._deny(tx, user, Rejected(Reason.SEAL_BROKEN), caller, None, now=now)
         if isinstance(factors, NoSecondFactor) and acr is not None and acr is not Acr.AAL1:
             return NOTHING_STRONGER

@@ -11,7 +11,7 @@ from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.errors import SealBrokenError
 from twinlock.core.proof import NoSecondFactor, Reason, Rejected, SubjectId, Verified
 from twinlock.factors.authenticators import store as authenticators
-from twinlock.factors.authenticators.store import Authenticators, SealBroken
+from twinlock.factors.authenticators.store import Authenticators, AwaitsEnrollment, SealBroken
 from twinlock.factors.protocol import Factor
 from twinlock.flows.counting import Counting
 from twinlock.flows.outcomes import Offered
@@ -33,7 +33,7 @@ class Verifying:
 
     def factors_of(
         self, db: Connection, account: Account | None
-    ) -> Authenticators | NoSecondFactor | SealBroken:
+    ) -> Authenticators | NoSecondFactor | AwaitsEnrollment | SealBroken:
         """Return what the account has under its seal; costs the same where there is no account."""
         return authenticators.find_authenticators(
             db,
@@ -41,6 +41,7 @@ class Verifying:
             account=account.subject if account else _NOBODY,
             generation=account.generation if account else 0,
             seal=account.seal if account else b"",
+            awaits_enrollment=account is not None and account.awaits_enrollment,
         )
 
     def offer(

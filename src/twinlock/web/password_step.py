@@ -6,7 +6,13 @@ from datetime import datetime
 from twinlock.accounts.password_check import RightPassword
 from twinlock.core.proof import Rejected
 from twinlock.flows.login import LookedUp, Request
-from twinlock.flows.outcomes import Denied, SecondFactorRequired, SignedIn, Throttled
+from twinlock.flows.outcomes import (
+    Denied,
+    EnrollmentRequired,
+    SecondFactorRequired,
+    SignedIn,
+    Throttled,
+)
 from twinlock.web.runtime import Runtime
 
 
@@ -27,7 +33,7 @@ class Submitted:
 
 async def submit_password(
     runtime: Runtime, submitted: Submitted, request: Request, *, now: datetime
-) -> SignedIn | SecondFactorRequired | Denied | Throttled:
+) -> SignedIn | SecondFactorRequired | EnrollmentRequired | Denied | Throttled:
     """Check a password, and the code that came with it if one did, with exactly one hash."""
     seen = await runtime.workers.run(runtime.login.look_up, submitted.name, request.caller, now=now)
     if isinstance(seen, Throttled):

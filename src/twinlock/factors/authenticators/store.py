@@ -80,6 +80,13 @@ class Authenticators:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitsEnrollment:
+    """The account's factors were reset: its password opens nothing until one is enrolled."""
+
+    account: SubjectId
+
+
+@dataclass(frozen=True, slots=True)
 class SealBroken:
     """The rows found are not those that the account's seal was made over: deny."""
 
@@ -87,16 +94,30 @@ class SealBroken:
 
 
 def find_authenticators(
-    db: Connection, keyring: Keyring, *, account: SubjectId, generation: int, seal: bytes
-) -> Authenticators | NoSecondFactor | SealBroken:
+    db: Connection,
+    keyring: Keyring,
+    *,
+    account: SubjectId,
+    generation: int,
+    seal: bytes,
+    awaits_enrollment: bool,
+) -> Authenticators | NoSecondFactor | AwaitsEnrollment | SealBroken:
     """Return what the account has. Only a valid seal over none reads as no second factor."""
     rows = db.execute(FIND_AUTHENTICATORS, {"subject": account}).all()
-    content = _sealed_content(account, generation, [(row.id, row.method) for row in rows])
+    pairs = [(row.id, row.method) for row in rows]
+    content = _sealed_content(account, generation, pairs, awaits_enrollment=awaits_enrollment)
     if not keyring.is_mac(seal, _SEAL, *content):
         return SealBroken(account)
+    if awaits_enrollment:
+        return AwaitsEnrollment(account)
     if not rows:
         return NoSecondFactor(account, generation)
     return Authenticators(account, generation, tuple(_authenticator(row) for row in rows))
+
+
+def list_authenticators(db: Connection, account: SubjectId) -> list[Authenticator]:
+    """Return an account's rows whatever its seal says: to remove or to show, never to decide."""
+    return [_authenticator(row) for row in db.execute(FIND_AUTHENTICATORS, {"subject": account})]
 
 
 def make_seal(
@@ -105,10 +126,12 @@ def make_seal(
     account: SubjectId,
     generation: int,
     authenticators: Sequence[Authenticator],
+    awaits_enrollment: bool = False,
 ) -> bytes:
     """Return the seal of an account that has exactly *authenticators*."""
     pairs = [(one.id, one.method) for one in authenticators]
-    return keyring.mac(_SEAL, *_sealed_content(account, generation, pairs))
+    content = _sealed_content(account, generation, pairs, awaits_enrollment=awaits_enrollment)
+    return keyring.mac(_SEAL, *content)
 
 
 def insert_authenticator(tx: Connection, account: SubjectId, new: Authenticator) -> None:
@@ -150,9 +173,14 @@ def note_use(tx: Connection, authenticator_id: str, *, now: datetime) -> None:
 
 
 def _sealed_content(
-    account: SubjectId, generation: int, pairs: Sequence[tuple[str, str]]
+    account: SubjectId,
+    generation: int,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    awaits_enrollment: bool,
 ) -> list[str]:
-    return [account, str(generation), *(part for pair in sorted(pairs) for part in pair)]
+    state = "awaits-enrollment" if awaits_enrollment else "open"
+    return [account, str(generation), state, *(part for pair in sorted(pairs) for part in pair)]
 
 
 def _authenticator(row: Row[Any]) -> Authenticator:

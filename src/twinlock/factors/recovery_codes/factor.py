@@ -43,6 +43,18 @@ class RecoveryCodes:
         """Refuse: recovery codes are never an authenticator of their own."""
         return Rejected(Reason.METHOD_NOT_AVAILABLE)
 
+    def import_authenticator(
+        self,
+        db: Connection,
+        account_id: SubjectId,
+        authenticator_id: str,
+        uri: str,
+        *,
+        now: datetime,
+    ) -> int | Rejected | None:
+        """Refuse: recovery codes are never an authenticator of their own."""
+        return Rejected(Reason.METHOD_NOT_AVAILABLE)
+
     def begin_verification(self, db: Connection, account_id: SubjectId, *, now: datetime) -> Prompt:
         """Nothing is needed: the codes lie in a drawer."""
         return Prompt()

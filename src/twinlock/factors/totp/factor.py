@@ -60,10 +60,27 @@ class TotpFactor:
         if step is None:
             drift = rfc6238.nearest_drift(state, code, now=now)
             return Rejected(Reason.WRONG if drift is None else Reason.CLOCK_DRIFT)
-        self.insert(db, account_id, authenticator_id, state, rfc6238.DEFAULTS, step, now=now)
+        self._insert(db, account_id, authenticator_id, state, rfc6238.DEFAULTS, step, now=now)
         return Verified(account_id, self.method, _AMR, now, evidence=authenticator_id)
 
-    def insert(
+    def import_authenticator(
+        self,
+        db: Connection,
+        account_id: SubjectId,
+        authenticator_id: str,
+        uri: str,
+        *,
+        now: datetime,
+    ) -> int | Rejected | None:
+        """Store the key of an ``otpauth`` URI; codes that were shown until now are spent."""
+        parsed = otpauth.parse_uri(uri)
+        if isinstance(parsed, otpauth.Problem):
+            return Rejected(Reason.MALFORMED)
+        spent = rfc6238.time_step(now, parsed.params)
+        self._insert(db, account_id, authenticator_id, parsed.key, parsed.params, spent, now=now)
+        return parsed.params.digits
+
+    def _insert(
         self,
         db: Connection,
         account_id: SubjectId,
@@ -74,7 +91,7 @@ class TotpFactor:
         *,
         now: datetime,
     ) -> None:
-        """Store a key whose steps up to *last_step* are spent: enrolled here, or imported."""
+        """Store a key whose steps up to *last_step* are spent."""
         place = _Place(
             authenticator_id, account_id, params.digits, _seconds(params), params.algorithm
         )

@@ -168,6 +168,7 @@ def upgrade() -> None:
         sa.Column("host_id", sa.String(length=255), nullable=False),
         sa.Column("generation", sa.BigInteger(), nullable=False),
         sa.Column("seal", sa.LargeBinary(), nullable=False),
+        sa.Column("awaits_enrollment", sa.Boolean(), nullable=False),
         sa.Column("since", UtcDateTime(), nullable=True),
         sa.Column("signed_in_at", UtcDateTime(), nullable=True),
         sa.Column("closed_at", UtcDateTime(), nullable=True),

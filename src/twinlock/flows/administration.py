@@ -1,0 +1,468 @@
+"""What an operator does to accounts. Nobody but the account itself ever learns a secret of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Concatenate, Final, ParamSpec
+
+from sqlalchemy import Connection
+
+from twinlock.accounts import store as accounts
+from twinlock.accounts.directory import Account
+from twinlock.accounts.names import (
+    EmailAddress,
+    EmailProblem,
+    Username,
+    UsernameProblem,
+    check_email,
+    check_username,
+)
+from twinlock.accounts.password_check import NewHash
+from twinlock.accounts.password_policy import PasswordProblem
+from twinlock.audit import store as audit
+from twinlock.audit.events import Caller, Event, EventType
+from twinlock.core.proof import Rejected, SubjectId
+from twinlock.core.secrets import new_id
+from twinlock.factors.authenticators import store as authenticators
+from twinlock.factors.authenticators.store import Authenticator
+from twinlock.factors.protocol import Factor
+from twinlock.flows.changes import Changes
+from twinlock.flows.counting import Counting
+from twinlock.flows.outcomes import Refused
+from twinlock.flows.parts import Parts
+from twinlock.flows.policing import Named, PasswordPolicy
+from twinlock.installation import store as installation
+from twinlock.sessions import store as sessions
+from twinlock.sessions.policy import Session
+
+ADMIN: Final = "admin"
+
+TAKEN: Final = Refused("taken", "Another account has this user name or e-mail address.")
+NOT_FOUND: Final = Refused("not_found", "There is no such account.")
+LAST_ADMIN: Final = Refused("last_admin", "This is the last administrator.")
+CHANGED: Final = Refused("changed_meanwhile", "The account changed just now. Try again.")
+NOT_IMPORTABLE: Final = Refused("not_importable", "The authenticator's URI cannot be used.")
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """An account to be made.
+
+    Attributes:
+        password: Its hash; None for an account that cannot sign in with a password.
+        password_expires_at: Given for a first password, which dies then and must be changed.
+        is_email_verified: Whether the operator vouches for the address, so that it signs in.
+    """
+
+    username: str
+    email: str | None = None
+    full_name: str | None = None
+    roles: tuple[str, ...] = ()
+    password: NewHash | None = None
+    password_expires_at: datetime | None = None
+    is_email_verified: bool = True
+    is_disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """An authenticator that comes along with an account from elsewhere, as its URI."""
+
+    factor: Factor
+    uri: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    username: Username
+    email: EmailAddress | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A change that took hold, and the sessions that it ended."""
+
+    account: Account
+    ended: list[str]
+
+
+class _UndoneError(Exception):
+    """Takes back everything that the transaction did so far."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.code)
+        self.refused = refused
+
+
+class Administration:
+    """Makes, changes and ends accounts, and helps their owners in and out."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        counting: Counting,
+        changes: Changes,
+        policy: PasswordPolicy,
+    ) -> None:
+        self._parts = parts
+        self._counting = counting
+        self._changes = changes
+        self._policy = policy
+
+    def check_password(self, password: str, new: NewAccount) -> PasswordProblem | None:
+        """Return why *password* is refused for this account, or None."""
+        return self._policy.check(password, Named(new.username, new.email, new.full_name))
+
+    def find(self, login: str) -> Account | None:
+        """Return the account of a username or a verified e-mail address."""
+        return self._parts.database.reading(self._parts.accounts.find, login)
+
+    def list_accounts(
+        self, *, after: tuple[datetime, str], limit: int, search: str | None
+    ) -> list[Account]:
+        """Return a page of accounts in the order of their creation."""
+        return self._parts.database.reading(
+            accounts.list_accounts, after=after, limit=limit, search=search
+        )
+
+    def create(self, new: NewAccount, caller: Caller, *, now: datetime) -> Account | Refused:
+        """Make an account."""
+        checked = _check(new)
+        if isinstance(checked, Refused):
+            return checked
+        return self._parts.database.transaction(
+            self._create, new, checked, EventType.ACCOUNT_CREATED, caller, now=now
+        )
+
+    def import_account(
+        self,
+        new: NewAccount,
+        imported: Sequence[Imported],
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> Account | Refused:
+        """Make an account from elsewhere, its authenticators included, in one transaction."""
+        checked = _check(new)
+        if isinstance(checked, Refused):
+            return checked
+        try:
+            return self._parts.database.transaction(
+                self._import, new, checked, imported, caller, now=now
+            )
+        except _UndoneError as undone:
+            return undone.refused
+
+    def change(
+        self,
+        account: Account,
+        caller: Caller,
+        *,
+        email: str | None = None,
+        full_name: str | None = None,
+        roles: Sequence[str] | None = None,
+        now: datetime,
+    ) -> Account | Refused:
+        """Set what is given; a new address or new roles end every session."""
+        address = check_email(email) if email is not None else None
+        if isinstance(address, EmailProblem):
+            return Refused(address.value, address.sentence)
+        return self._run(self._change, account, address, full_name, roles, caller, now=now)
+
+    def set_password(
+        self,
+        account: Account,
+        password: NewHash,
+        caller: Caller,
+        *,
+        expires_at: datetime | None = None,
+        now: datetime,
+    ) -> Account | Refused:
+        """Set a password from the command line; every session ends, factors stay."""
+        return self._run(self._set_password, account, password, expires_at, caller, now=now)
+
+    def disable(self, account: Account, caller: Caller, *, now: datetime) -> Account | Refused:
+        """Keep an account from everything, at once."""
+        return self._run(self._disable, account, caller, now=now)
+
+    def enable(self, account: Account, caller: Caller, *, now: datetime) -> Account | Refused:
+        """Let a disabled account sign in again."""
+        return self._run(self._enable, account, caller, now=now)
+
+    def delete(self, account: Account, caller: Caller, *, now: datetime) -> Account | Refused:
+        """Delete an account for good; its ``sub`` is never given out again."""
+        return self._run(self._delete, account, caller, now=now)
+
+    def unlock(self, account: Account, caller: Caller, *, now: datetime) -> None:
+        """Forget the account's counts of wrong passwords and wrong codes."""
+        self._parts.database.transaction(self._unlock, account, caller, now=now)
+
+    def find_sessions(self, account: Account, *, now: datetime) -> list[Session]:
+        """Return the account's sessions, the newest first."""
+        return self._parts.database.reading(sessions.find_sessions, account.subject, now=now)
+
+    def end_sessions(
+        self, account: Account, session_id: str | None, caller: Caller, *, now: datetime
+    ) -> int:
+        """End one session of the account, or all of them; return how many ended."""
+        ended = self._parts.database.transaction(
+            self._end_sessions, account, session_id, caller, now=now
+        )
+        self._parts.marks.bump(ended)
+        return len(ended)
+
+    def _run(
+        self,
+        work: Callable[Concatenate[Connection, P], _Done | Refused],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Account | Refused:
+        """Run a change, undone as a whole where it would break a rule over several rows."""
+        try:
+            done = self._parts.database.transaction(work, *args, **kwargs)
+        except _UndoneError as undone:
+            return undone.refused
+        if isinstance(done, Refused):
+            return done
+        self._parts.marks.bump(done.ended)
+        return done.account
+
+    def _create(
+        self,
+        tx: Connection,
+        new: NewAccount,
+        checked: _Checked,
+        type_: EventType,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> Account | Refused:
+        if ADMIN in new.roles:
+            installation.lock_admins(tx)
+        subject = SubjectId(new_id())
+        account_id = new_id()
+        email = checked.email
+        is_verified = email is not None and new.is_email_verified
+        is_new = accounts.insert_account(
+            tx,
+            account_id=account_id,
+            username=checked.username.text,
+            username_key=checked.username.key,
+            email=email.text if email else None,
+            email_key=email.key if email else None,
+            email_verified_at=now if is_verified else None,
+            full_name=new.full_name,
+            roles=new.roles,
+            password_hash=new.password.password_hash if new.password else None,
+            password_scheme=new.password.scheme if new.password else None,
+            password_expires_at=new.password_expires_at,
+            disabled_at=now if new.is_disabled else None,
+            now=now,
+        )
+        if not is_new:
+            return TAKEN
+        seal = authenticators.make_seal(
+            self._parts.keyring, account=subject, generation=0, authenticators=()
+        )
+        accounts.insert_subject(tx, subject_id=subject, host_id=account_id, seal=seal, now=now)
+        self._record(tx, type_, subject, caller, details={"roles": list(new.roles)}, now=now)
+        return self._parts.accounts.get(tx, subject) or NOT_FOUND
+
+    def _import(
+        self,
+        tx: Connection,
+        new: NewAccount,
+        checked: _Checked,
+        imported: Sequence[Imported],
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> Account | Refused:
+        account = self._create(tx, new, checked, EventType.ACCOUNT_IMPORTED, caller, now=now)
+        if isinstance(account, Refused) or not imported:
+            return account
+        added: list[Authenticator] = []
+        for one in imported:
+            authenticator_id = new_id()
+            digits = one.factor.import_authenticator(
+                tx, account.subject, authenticator_id, one.uri, now=now
+            )
+            if isinstance(digits, Rejected):
+                raise _UndoneError(NOT_IMPORTABLE)
+            added.append(
+                Authenticator(
+                    id=authenticator_id,
+                    method=one.factor.method,
+                    label=one.label,
+                    code_digits=digits,
+                    created_at=now,
+                    last_used_at=None,
+                )
+            )
+            authenticators.insert_authenticator(tx, account.subject, added[-1])
+        self._changes.raise_generation(tx, account, added)
+        return self._parts.accounts.get(tx, account.subject) or NOT_FOUND
+
+    def _change(
+        self,
+        tx: Connection,
+        account: Account,
+        address: EmailAddress | None,
+        full_name: str | None,
+        roles: Sequence[str] | None,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> _Done | Refused:
+        new_roles = None if roles is None or set(roles) == set(account.roles) else set(roles)
+        if new_roles is not None:
+            installation.lock_admins(tx)
+        begun = _Done(account, sessions.mark_changed(tx, account.subject))
+        if address is not None or new_roles is not None:
+            advanced = self._advance(tx, account, now=now)
+            if isinstance(advanced, Refused):
+                return advanced
+            begun = advanced
+        if new_roles is not None:
+            accounts.update_roles(tx, account.host_id, roles=sorted(new_roles))
+            if ADMIN in account.roles and accounts.count_admins(tx) == 0:
+                raise _UndoneError(LAST_ADMIN)
+        if address is not None and not accounts.update_email(
+            tx, account.host_id, email=address.text, email_key=address.key, verified_at=now
+        ):
+            raise _UndoneError(TAKEN)
+        if full_name is not None:
+            accounts.update_profile(tx, account.host_id, full_name=full_name or None)
+        given = {"email": address, "full_name": full_name, "roles": new_roles}
+        changed = [name for name, value in given.items() if value is not None]
+        self._record(
+            tx,
+            EventType.ACCOUNT_CHANGED,
+            account.subject,
+            caller,
+            details={"changed": changed},
+            now=now,
+        )
+        return begun
+
+    def _set_password(
+        self,
+        tx: Connection,
+        account: Account,
+        password: NewHash,
+        expires_at: datetime | None,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> _Done | Refused:
+        done = self._advance(tx, account, now=now)
+        if isinstance(done, _Done):
+            accounts.update_password(
+                tx,
+                account.host_id,
+                password_hash=password.password_hash,
+                scheme=password.scheme,
+                expires_at=expires_at,
+                now=now,
+            )
+            self._record(tx, EventType.PASSWORD_CHANGED, account.subject, caller, now=now)
+        return done
+
+    def _disable(
+        self, tx: Connection, account: Account, caller: Caller, *, now: datetime
+    ) -> _Done | Refused:
+        if ADMIN in account.roles:
+            installation.lock_admins(tx)
+        done = self._advance(tx, account, now=now)
+        if isinstance(done, _Done):
+            accounts.update_disabled(tx, account.host_id, disabled_at=now)
+            if ADMIN in account.roles and accounts.count_admins(tx) == 0:
+                raise _UndoneError(LAST_ADMIN)
+            self._record(tx, EventType.ACCOUNT_DISABLED, account.subject, caller, now=now)
+        return done
+
+    def _enable(
+        self, tx: Connection, account: Account, caller: Caller, *, now: datetime
+    ) -> _Done | Refused:
+        done = self._advance(tx, account, now=now)
+        if isinstance(done, _Done):
+            accounts.update_disabled(tx, account.host_id, disabled_at=None)
+            self._record(tx, EventType.ACCOUNT_ENABLED, account.subject, caller, now=now)
+        return done
+
+    def _delete(
+        self, tx: Connection, account: Account, caller: Caller, *, now: datetime
+    ) -> _Done | Refused:
+        if ADMIN in account.roles:
+            installation.lock_admins(tx)
+        done = self._advance(tx, account, now=now)
+        if isinstance(done, _Done):
+            self._changes.remove_every_factor(tx, account)
+            accounts.close_subject(tx, account.subject, now=now)
+            accounts.delete_account(tx, account.host_id)
+            self._counting.forget(tx, account.subject)
+            if ADMIN in account.roles and accounts.count_admins(tx) == 0:
+                raise _UndoneError(LAST_ADMIN)
+            self._record(tx, EventType.ACCOUNT_DELETED, account.subject, caller, now=now)
+        return done
+
+    def _unlock(self, tx: Connection, account: Account, caller: Caller, *, now: datetime) -> None:
+        self._counting.unlock(tx, account.subject)
+        self._record(tx, EventType.ACCOUNT_UNLOCKED, account.subject, caller, now=now)
+
+    def _end_sessions(
+        self,
+        tx: Connection,
+        account: Account,
+        session_id: str | None,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> list[str]:
+        if session_id is None:
+            ended = sessions.end_sessions(tx, account.subject, now=now)
+            type_ = EventType.SESSIONS_ENDED
+        else:
+            is_ended = sessions.end_session_of(tx, session_id, subject=account.subject, now=now)
+            ended = [session_id] if is_ended else []
+            type_ = EventType.SESSION_ENDED
+        if ended:
+            self._record(tx, type_, account.subject, caller, now=now)
+        return ended
+
+    def _advance(self, tx: Connection, account: Account, *, now: datetime) -> _Done | Refused:
+        """Begin the account's next generation and end all that was begun under this one."""
+        those = self._changes.sealed_authenticators(tx, account)
+        generation = self._changes.raise_generation(
+            tx, account, those, awaits_enrollment=account.awaits_enrollment
+        )
+        if generation is None:
+            return CHANGED
+        return _Done(account, self._changes.end_all(tx, account, now=now))
+
+    def _record(
+        self,
+        tx: Connection,
+        type_: EventType,
+        subject: SubjectId,
+        caller: Caller,
+        *,
+        details: Mapping[str, str | int | Sequence[str]] | None = None,
+        now: datetime,
+    ) -> None:
+        audit.record(tx, Event(type_, now, caller, subject=subject, details=details or {}))
+
+
+def _check(new: NewAccount) -> _Checked | Refused:
+    username = check_username(new.username)
+    if isinstance(username, UsernameProblem):
+        return Refused(username.value, username.sentence)
+    if new.email is None:
+        return _Checked(username, None)
+    email = check_email(new.email)
+    if isinstance(email, EmailProblem):
+        return Refused(email.value, email.sentence)
+    return _Checked(username, email)

@@ -1,0 +1,216 @@
+"""What an operator does to an account's factors: enroll beside the owner, remove, start anew."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection
+
+from twinlock.accounts import store as accounts
+from twinlock.accounts.directory import Account
+from twinlock.audit import store as audit
+from twinlock.audit.events import Caller, Event, EventType
+from twinlock.core.proof import Reason, Rejected
+from twinlock.core.secrets import new_id
+from twinlock.factors.authenticators import store as authenticators
+from twinlock.factors.authenticators.store import Authenticator
+from twinlock.factors.protocol import Factor, Holder, Prompt
+from twinlock.flows.changes import Changes
+from twinlock.flows.outcomes import Refused
+from twinlock.flows.parts import Parts
+
+NO_FACTOR: Final = Refused("not_found", "The account has no such authenticator.")
+CHANGED: Final = Refused("changed_meanwhile", "The account changed just now. Try again.")
+SEAL_BROKEN: Final = Refused(
+    "seal_broken",
+    "The account's authenticators are not those that its seal was made over. Find out who "
+    "changed the database; then `twinlock factor reset` starts it anew.",
+)
+TOO_MANY: Final = Refused("too_many_authenticators", "Remove one of this method first.")
+WRONG_ANSWER: Final = Refused("wrong_answer", "That answer does not confirm the authenticator.")
+CLOCK_DRIFT: Final = Refused(
+    "clock_drift", "That code belongs to another time: set the device's clock to automatic."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """An authenticator that an operator enrolled together with its owner.
+
+    Attributes:
+        recovery_codes: Shown this once; empty unless it is the account's first factor.
+    """
+
+    authenticator: Authenticator
+    recovery_codes: Sequence[str]
+
+
+class FactorAdministration:
+    """Changes what accounts have, from the command line. Every change ends every session."""
+
+    def __init__(self, parts: Parts, changes: Changes) -> None:
+        self._parts = parts
+        self._changes = changes
+
+    def find_authenticators(self, account: Account) -> Sequence[Authenticator] | Refused:
+        """Return what the account has, if its seal holds."""
+        found = self._parts.database.reading(self._changes.sealed_authenticators, account)
+        return SEAL_BROKEN if found is None else found
+
+    def recovery_codes_left(self, account: Account) -> int:
+        """Return how many recovery codes are left."""
+        return self._parts.database.reading(self._parts.recovery_codes.count_left, account.subject)
+
+    def begin_enrollment(self, account: Account, factor: Factor, *, now: datetime) -> Prompt:
+        """Begin to enroll an authenticator at the operator's terminal, the owner beside it."""
+        holder = Holder(account.subject, account.username, account.full_name or account.username)
+        return self._parts.database.reading(factor.begin_enrollment, holder, now=now)
+
+    def finish_enrollment(
+        self,
+        account: Account,
+        factor: Factor,
+        prompt: Prompt,
+        answer: str,
+        label: str,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> Enrolled | Refused:
+        """Confirm an enrollment with the owner's answer."""
+        done = self._parts.database.transaction(
+            self._finish_enrollment, account, factor, prompt, answer, label, caller, now=now
+        )
+        if isinstance(done, Refused):
+            return done
+        enrolled, ended = done
+        self._parts.marks.bump(ended)
+        return enrolled
+
+    def remove(
+        self, account: Account, authenticator_id: str, caller: Caller, *, now: datetime
+    ) -> Refused | None:
+        """Remove one authenticator; with the last one the account awaits an enrollment."""
+        return self._told(
+            self._parts.database.transaction(
+                self._remove, account, authenticator_id, caller, now=now
+            )
+        )
+
+    def reset(self, account: Account, caller: Caller, *, now: datetime) -> Refused | None:
+        """Remove every factor and code, under a broken seal, too.
+
+        The account awaits an enrollment: until then its password opens nothing.
+        """
+        return self._told(self._parts.database.transaction(self._reset, account, caller, now=now))
+
+    def _told(self, done: list[str] | Refused) -> Refused | None:
+        if isinstance(done, Refused):
+            return done
+        self._parts.marks.bump(done)
+        return None
+
+    def _finish_enrollment(
+        self,
+        tx: Connection,
+        account: Account,
+        factor: Factor,
+        prompt: Prompt,
+        answer: str,
+        label: str,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> tuple[Enrolled, list[str]] | Refused:
+        if not accounts.lock_subject(tx, account.subject, seen=account.generation):
+            return CHANGED
+        those = self._changes.sealed_authenticators(tx, account)
+        if those is None:
+            return SEAL_BROKEN
+        if sum(one.method == factor.method for one in those) >= factor.max_per_account:
+            return TOO_MANY
+        enrolled = Authenticator(
+            id=new_id(),
+            method=factor.method,
+            label=label,
+            code_digits=factor.code_digits,
+            created_at=now,
+            last_used_at=now,
+        )
+        checked = factor.finish_enrollment(
+            tx, account.subject, enrolled.id, prompt.state or b"", answer, now=now
+        )
+        if isinstance(checked, Rejected):
+            return CLOCK_DRIFT if checked.reason is Reason.CLOCK_DRIFT else WRONG_ANSWER
+        authenticators.insert_authenticator(tx, account.subject, enrolled)
+        self._changes.raise_generation(tx, account, [*those, enrolled])
+        ended = self._changes.end_all(tx, account, now=now)
+        recovery_codes: Sequence[str] = ()
+        if not those:
+            recovery_codes = self._parts.recovery_codes.create(tx, account.subject, now=now)
+        self._record(tx, EventType.FACTOR_ENROLLED, account, enrolled, caller, now=now)
+        return Enrolled(enrolled, recovery_codes), ended
+
+    def _remove(
+        self,
+        tx: Connection,
+        account: Account,
+        authenticator_id: str,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> list[str] | Refused:
+        those = self._changes.sealed_authenticators(tx, account)
+        if those is None:
+            return SEAL_BROKEN
+        removed = next((one for one in those if one.id == authenticator_id), None)
+        if removed is None:
+            return NO_FACTOR
+        left = [one for one in those if one is not removed]
+        generation = self._changes.raise_generation(tx, account, left, awaits_enrollment=not left)
+        if generation is None:
+            return CHANGED
+        authenticators.delete_authenticator(tx, account.subject, removed.id)
+        factor = self._parts.factors.get(removed.method)
+        if factor is not None:
+            factor.remove(tx, account.subject, removed.id)
+        if not left:
+            self._parts.recovery_codes.remove_all(tx, account.subject)
+        self._record(tx, EventType.FACTOR_REMOVED, account, removed, caller, now=now)
+        return self._changes.end_all(tx, account, now=now)
+
+    def _reset(
+        self, tx: Connection, account: Account, caller: Caller, *, now: datetime
+    ) -> list[str] | Refused:
+        generation = self._changes.raise_generation(tx, account, (), awaits_enrollment=True)
+        if generation is None:
+            return CHANGED
+        self._changes.remove_every_factor(tx, account)
+        self._record(tx, EventType.FACTORS_RESET, account, None, caller, now=now)
+        return self._changes.end_all(tx, account, now=now)
+
+    def _record(
+        self,
+        tx: Connection,
+        type_: EventType,
+        account: Account,
+        authenticator: Authenticator | None,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> None:
+        details = {}
+        if authenticator is not None:
+            details = {"label": authenticator.label, "authenticator": authenticator.id}
+        audit.record(
+            tx,
+            Event(
+                type_,
+                now,
+                caller,
+                subject=account.subject,
+                method=authenticator.method if authenticator else None,
+                details=details,
+            ),
+        )
