@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 from hypothesis import settings
 
+from tests.support.house import House
 from tests.support.network import forbid_outside_network
 from tests.support.postgres import PostgresMissingError, PostgresServer
 
@@ -81,3 +83,22 @@ def database_url(request: pytest.FixtureRequest) -> str:
     url = request.getfixturevalue(f"{request.param}_url")
     assert isinstance(url, str)
     return url
+
+
+@pytest.fixture
+def house(tmp_path: Path, database_url: str) -> House:
+    """A fresh installation, once on SQLite and once on PostgreSQL."""
+    return House(tmp_path / "data", database_url)
+
+
+@pytest.fixture
+def sqlite_house(tmp_path: Path, sqlite_url: str) -> House:
+    """A fresh installation on SQLite, for what no database can change."""
+    return House(tmp_path / "data", sqlite_url)
+
+
+@pytest.fixture
+def client(house: House) -> Iterator[TestClient]:
+    """A client of the running login server of `house`."""
+    with house.open() as opened:
+        yield opened

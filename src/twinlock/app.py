@@ -166,6 +166,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
         openapi_url="/openapi.json" if docs else None,
         redirect_slashes=False,
     )
+    app.state.twinlock = auth
     auth.install(app)
     add_server_parts(
         app,

@@ -95,7 +95,7 @@ def _unicode_label(label: str) -> str | None:
         decoded = label[len(_PUNYCODE_PREFIX) :].encode("ascii").decode("punycode")
     except ValueError:
         return None
-    if not decoded or decoded.isascii() or not _is_unicode_label(decoded):
+    if not decoded or not _is_unicode_label(decoded):
         return None
     return decoded if _ascii_label(decoded) == label else None
 

@@ -175,14 +175,14 @@ def _repeated_piece(text: str) -> str:
 def _context_words(
     username: str, email: str | None, full_name: str | None, service_name: str
 ) -> set[str]:
-    local_part, _, domain = (email or "").rpartition("@")
-    sources = (username, local_part, domain.partition(".")[0], full_name or "", service_name)
+    address = email or ""
+    local_part, _, domain = address.rpartition("@")
+    sources = (username, address, local_part, *domain.split("."), full_name or "", service_name)
     words: set[str] = set()
     for source in map(plain_form, sources):
         parts = [part for part in _NO_WORD.split(source) if part]
-        words.update(parts, ["".join(parts)])
-    words.update(_NO_WORD.split(plain_form(domain)))
-    return {word for word in words if len(word) >= _MIN_WORD and not word.isdecimal()}
+        words.update(parts, ["".join(parts), source])
+    return {word for word in words if len(word) >= _MIN_WORD}
 
 
 def _consists_of(plain: str, words: Iterable[str]) -> bool:

@@ -65,7 +65,7 @@ SEARCH_ACCOUNTS = LIST_ACCOUNTS.where(
         account.c.email_key.like(bindparam("pattern"), escape=_ESCAPE),
     )
 )
-INSERT_ACCOUNT = insert(account).ext(on_conflict("DO NOTHING"))
+INSERT_ACCOUNT = insert(account).ext(on_conflict("DO NOTHING")).returning(account.c.id)
 INSERT_SUBJECT = insert(subject)
 UPDATE_PROFILE = (
     update(account)
@@ -244,7 +244,7 @@ def insert_account(
         "password_expires_at": password_expires_at,
         "created_at": now,
     }
-    return tx.execute(INSERT_ACCOUNT, row).rowcount == 1
+    return tx.execute(INSERT_ACCOUNT, row).scalar() is not None
 
 
 def insert_subject(

@@ -11,7 +11,9 @@ from twinlock.installation.tables import installation
 THE_ROW: Final = 1
 
 GET_INSTALLATION = select(installation).where(installation.c.id == THE_ROW)
-INSERT_INSTALLATION = insert(installation).ext(on_conflict("DO NOTHING"))
+INSERT_INSTALLATION = (
+    insert(installation).ext(on_conflict("DO NOTHING")).returning(installation.c.id)
+)
 LOCK_ADMINS = (
     update(installation)
     .where(installation.c.id == THE_ROW)
@@ -44,7 +46,7 @@ def insert_installation(
         "admins_changed": 0,
         "created_at": now,
     }
-    return tx.execute(INSERT_INSTALLATION, row).rowcount == 1
+    return tx.execute(INSERT_INSTALLATION, row).scalar() is not None
 
 
 def lock_admins(tx: Connection) -> None:

@@ -1,0 +1,197 @@
+"""A whole installation for tests: keys, database, accounts, a movable clock and a client."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from tests.support.clock import MovableClock
+from twinlock.accounts.directory import Account
+from twinlock.app import Twinlock, create_app
+from twinlock.audit.events import Caller
+from twinlock.config import Settings, load_master_keys
+from twinlock.core.keyring import Keyring
+from twinlock.db.engine import Database
+from twinlock.flows.administration import Administration, NewAccount
+from twinlock.flows.changes import Changes
+from twinlock.flows.counting import Counting
+from twinlock.flows.factor_administration import FactorAdministration
+from twinlock.flows.installation import create_installation
+from twinlock.flows.policing import PasswordPolicy
+from twinlock.flows.verifying import Verifying
+from twinlock.installation.key_file import create_key_file
+from twinlock.migrations.run import upgrade
+from twinlock.testing.authenticator import FakeAuthenticator
+from twinlock.web.runtime import Runtime
+
+PASSWORD = "correct horse battery staple"
+BASE_URL = "http://localhost:8000"
+OPERATOR = Caller(actor="cli:tests")
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """What a test holds after enrolling TOTP for an account."""
+
+    account: Account
+    phone: FakeAuthenticator
+    recovery_codes: list[str]
+    tokens: dict[str, Any]
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        """The Authorization header of the session that the enrollment left."""
+        return bearer(self.tokens)
+
+
+class House:
+    """An installation of its own folder, database and clock; `open` it to use its flows."""
+
+    def __init__(self, folder: Path, database_url: str, **settings: Any) -> None:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        given: dict[str, Any] = {
+            "environment": "development",
+            "data_dir": folder,
+            "database_url": database_url,
+            "base_url": BASE_URL,
+            "hash_memory_kib": 64,
+            "hash_iterations": 1,
+            "hash_threads": 1,
+        }
+        self.settings = Settings(**{**given, **settings})
+        self.clock = MovableClock()
+        create_key_file(self.settings.secret_keys_file)
+        database = Database(database_url)
+        upgrade(database)
+        keyring = Keyring(load_master_keys(self.settings))
+        create_installation(database, keyring, OPERATOR, now=self.clock())
+        database.close()
+        self.app: FastAPI = create_app(self.settings, clock=self.clock)
+
+    @property
+    def auth(self) -> Twinlock:
+        """The instance inside the application."""
+        auth = self.app.state.twinlock
+        assert isinstance(auth, Twinlock)
+        return auth
+
+    @property
+    def runtime(self) -> Runtime:
+        """The running installation."""
+        return self.auth.runtime
+
+    @property
+    def database(self) -> Database:
+        """The installation's database."""
+        return self.runtime.parts.database
+
+    @property
+    def now(self) -> datetime:
+        """The present moment of the movable clock."""
+        return self.clock()
+
+    @property
+    def administration(self) -> Administration:
+        """What an operator can do."""
+        parts = self.runtime.parts
+        policy = PasswordPolicy("Twinlock", 8, 1024)
+        return Administration(parts, Counting(parts), self._changes, policy)
+
+    @property
+    def factor_administration(self) -> FactorAdministration:
+        """What an operator can do to factors."""
+        return FactorAdministration(self.runtime.parts, self._changes)
+
+    @property
+    def _changes(self) -> Changes:
+        parts = self.runtime.parts
+        verifying = Verifying(parts, Counting(parts))
+        return Changes(parts, verifying, self.runtime.opening)
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[TestClient]:
+        """Start the server's application and give a client of it."""
+        with TestClient(self.app, base_url=BASE_URL, raise_server_exceptions=True) as client:
+            yield client
+
+    def client(self) -> TestClient:
+        """Return another client of the running application, with cookies of its own."""
+        return TestClient(self.app, base_url=BASE_URL)
+
+    def create(
+        self, username: str = "johndoe", password: str | None = PASSWORD, **given: Any
+    ) -> Account:
+        """Make an account."""
+        new_hash = None if password is None else self.runtime.password_check.new_hash(password)
+        given = {"email": f"{username}@example.com", "full_name": "John Doe", **given}
+        created = self.administration.create(
+            NewAccount(username, password=new_hash, **given), OPERATOR, now=self.now
+        )
+        assert isinstance(created, Account)
+        return created
+
+    def account(self, username: str = "johndoe") -> Account:
+        """Return an account as it is now."""
+        found = self.administration.find(username)
+        assert found is not None
+        return found
+
+    def enroll(
+        self, client: TestClient, username: str = "johndoe", password: str = PASSWORD
+    ) -> Enrolled:
+        """Sign in with the password and enroll TOTP through the API.
+
+        The code that confirms it is spent: `advance` the clock by 30 s before the next.
+        """
+        headers = bearer(sign_in(client, username, password))
+        begun = client.post("/api/factors/totp", json={}, headers=headers)
+        assert begun.status_code == 200, begun.text
+        phone = FakeAuthenticator.from_uri(begun.json()["options"]["uri"])
+        confirmed = client.post(
+            "/api/factors/totp/confirm",
+            json={
+                "enrollment": begun.json()["enrollment"],
+                "answer": phone.code(self.now),
+                "label": "Phone",
+            },
+            headers=headers,
+        )
+        assert confirmed.status_code == 201, confirmed.text
+        body = confirmed.json()
+        return Enrolled(self.account(username), phone, body["recovery_codes"], body)
+
+
+def bearer(tokens: dict[str, Any]) -> dict[str, str]:
+    """Return the Authorization header of a token response."""
+    return {"Authorization": f"Bearer {tokens['access_token']}"}
+
+
+def token(client: TestClient, username: str, password: str, **fields: str) -> Any:
+    """Ask the token endpoint with the password grant; return the response."""
+    form = {"grant_type": "password", "username": username, "password": password, **fields}
+    return client.post("/token", data=form)
+
+
+def sign_in(
+    client: TestClient, username: str = "johndoe", password: str = PASSWORD, **fields: str
+) -> dict[str, Any]:
+    """Sign in at the token endpoint and return the token response."""
+    response = token(client, username, password, **fields)
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def begin_login(
+    client: TestClient, username: str = "johndoe", password: str = PASSWORD
+) -> dict[str, Any]:
+    """Take the password step of a two-step login and return its answer."""
+    response = client.post("/api/login", json={"username": username, "password": password})
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
+    return body
