@@ -1,5 +1,6 @@
 """Stored hashes, ours and other systems', and the stand-ins for those that do not exist."""
 
+import base64
 import hashlib
 
 import bcrypt
@@ -157,6 +158,28 @@ def test_a_bcrypt_salt_with_stray_bits_is_read_as_its_makers_did() -> None:
     assert not is_password(stored[:28] + "e" + stored[29:], PASSWORD)
 
 
+def encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode().rstrip("=")
+
+
+SHORT_PBKDF2 = encoded(hashlib.pbkdf2_hmac("sha256", b"pw", b"salt", 9, 16))
+UNSALTED_PBKDF2 = encoded(hashlib.pbkdf2_hmac("sha256", b"pw", b"", 9)).replace("+", ".")
+UNSALTED_SCRYPT = encoded(hashlib.scrypt(b"pw", salt=b"", n=16, r=8, p=1, dklen=16))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        f"pbkdf2_sha256$9$salt${SHORT_PBKDF2}",
+        f"$pbkdf2-sha256$9$${UNSALTED_PBKDF2}",
+        f"$scrypt$ln=4,r=8,p=1$${UNSALTED_SCRYPT}",
+    ],
+)
+def test_an_unusual_hash_takes_its_password(stored: str) -> None:
+    assert is_password(stored, "pw")
+    assert not is_password(stored, "pw2")
+
+
 def test_a_new_hash_takes_its_password_and_no_other() -> None:
     stored = hash_password(PASSWORD, profile=FAST_PROFILE)
 
@@ -168,6 +191,7 @@ def test_a_new_hash_is_argon2id_of_the_contract() -> None:
     stored = hash_password(PASSWORD)
 
     assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert [len(part) for part in stored.split("$")[4:]] == [22, 43]  # 16 bytes and 32
     assert scheme_of(stored) == "argon2id$m=19456,t=2,p=1"
     assert not needs_upgrade(stored)
 
@@ -364,6 +388,7 @@ def test_a_hash_outside_the_caps_is_never_computed(stored: str) -> None:
         f"$pbkdf2-sha256$1000$A${DIGEST}",
         f"scrypt$0$salt$8$1${DIGEST}=",
         f"scrypt$16$salt$0$1${DIGEST}=",
+        "scrypt$16$salt$8$1$A",
         f"$scrypt$ln=0,r=8,p=1${SALT}${DIGEST}",
         f"$scrypt$ln=4,r=8,p=1$A${DIGEST}",
         "5f4dcc3b5aa765d61d8327deb882cf99",

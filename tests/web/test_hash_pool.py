@@ -82,6 +82,7 @@ async def test_a_hash_returns_what_it_computed(make_pool: Callable[..., HashPool
     stored = await pool.run(hash_password, "secret", profile=FAST_PROFILE)
 
     assert await pool.run(is_password, stored, "secret")
+    assert await pool.run(int, "ff", base=16) == 255
 
 
 async def test_what_a_hash_raises_is_raised(make_pool: Callable[..., HashPool]) -> None:
@@ -233,6 +234,25 @@ async def test_closing_ends_the_threads_and_loses_nothing(
     assert len(await asyncio.gather(*tasks)) == 4
 
 
+async def test_closing_waits_for_what_runs(make_pool: Callable[..., HashPool]) -> None:
+    pool = make_pool(1)
+    ended_before_close: list[bool] = []
+
+    async with running(pool, 1) as (work,):
+
+        def close() -> None:
+            pool.close()
+            ended_before_close.append(work.end.is_set())
+
+        closing = threading.Thread(target=close)
+        closing.start()
+        for _ in range(10):
+            await asyncio.to_thread(int)  # a close that does not wait would be over by now
+
+    await asyncio.to_thread(closing.join)
+    assert ended_before_close == [True]
+
+
 async def test_closing_twice_or_unused_does_nothing(make_pool: Callable[..., HashPool]) -> None:
     pool = make_pool(1)
 
@@ -298,7 +318,10 @@ def test_a_forked_process_has_threads_of_its_own(make_pool: Callable[..., HashPo
 
 
 def test_the_command_line_hashes_in_its_own_thread(make_pool: Callable[..., HashPool]) -> None:
-    assert make_pool(1).run_blocking(threading.current_thread) is threading.current_thread()
+    pool = make_pool(1)
+
+    assert pool.run_blocking(threading.current_thread) is threading.current_thread()
+    assert pool.run_blocking(int, "ff", base=16) == 255
 
 
 @pytest.mark.parametrize("threads, waiting", [(0, 1), (-1, 1), (1, -1)])
@@ -307,8 +330,15 @@ def test_a_pool_has_a_thread_and_no_negative_places(threads: int, waiting: int) 
         HashPool(threads, waiting_per_thread=waiting)
 
 
-def test_one_core_is_left_to_the_requests() -> None:
-    assert default_threads() == max(1, available_cores() - 1)
+@pytest.mark.parametrize(
+    "cores, workers, threads",
+    [(1, 1, 1), (2, 1, 1), (3, 1, 2), (8, 1, 7), (8, 2, 3), (8, 8, 1), (2, 4, 1)],
+)
+def test_one_core_is_left_to_the_requests(cores: int, workers: int, threads: int) -> None:
+    assert default_threads(cores, workers=workers) == threads
+
+
+def test_the_cores_are_those_of_this_process() -> None:
     assert 1 <= available_cores() <= (os.cpu_count() or 1)
 
 

@@ -33,9 +33,14 @@ class HashQueueFullError(TwinlockError):
     retry_after: Final = timedelta(seconds=2)
 
 
-def default_threads() -> int:
-    """Return how many threads hash where nothing is set: one less than cores, one at least."""
-    return max(1, available_cores() - 1)
+def default_threads(cores: int, *, workers: int = 1) -> int:
+    """Return how many threads hash where nothing is set: all cores but one, one at least.
+
+    Args:
+        cores: As ``available_cores`` gives them.
+        workers: Processes that share them, each with a pool of its own.
+    """
+    return max(1, (cores - 1) // workers)
 
 
 def available_cores() -> int:
