@@ -80,9 +80,8 @@ _is_admitted = {
 }
 _kept = func.substr(_recent, _one, bindparam("kept_bytes", type_=Integer))
 _with_this_try = {
-    "recent": cast(
-        _new.op("||")(func.coalesce(_kept, _nothing)), LargeBinary
-    ),  # SQLite would make it a text
+    # Cast, because on SQLite || makes a text of two blobs.
+    "recent": cast(_new.op("||")(func.coalesce(_kept, _nothing)), LargeBinary),
     "in_a_row": throttle.c.in_a_row + literal_column("excluded.in_a_row", Integer),
     "expires_at": literal_column("excluded.expires_at", UtcDateTime),
 }
@@ -126,7 +125,10 @@ GIVE_BACK_NEWEST = (
     .where(_is_newest_try)
     .values(recent=_all_but_newest, in_a_row=_one_less_in_a_row)
 )
-GIVE_BACK_ANY = (
+GIVE_BACK_RIGHT_ANSWER = (
+    update(throttle).where(_is_newest_try).values(recent=_all_but_newest, in_a_row=0)
+)
+GIVE_BACK_EARLIER = (
     update(throttle)
     .where(_is_row)
     .values(recent=bindparam("new_recent"), in_a_row=_one_less_in_a_row)
@@ -134,15 +136,19 @@ GIVE_BACK_ANY = (
 GET_IN_A_ROW = select(throttle.c.in_a_row).where(_is_row)
 RESET_IN_A_ROW = update(throttle).where(_is_row, throttle.c.in_a_row != 0).values(in_a_row=0)
 DELETE_COUNT = delete(throttle).where(_is_row)
-EXPIRE_COUNTS = delete(throttle).where(
-    throttle.c.key.in_(
-        select(throttle.c.key)
-        .where(_is_expired)
-        .order_by(throttle.c.expires_at)
-        .limit(bindparam("limit"))
-        .with_for_update(skip_locked=True)
-    ),
-    _is_expired,
+# A common table: PostgreSQL could run a locking subquery more than once, past its limit.
+_expired = (
+    select(throttle.c.key)
+    .where(_is_expired)
+    .order_by(throttle.c.expires_at)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+    .cte("expired")
+)
+EXPIRE_COUNTS = (
+    delete(throttle)
+    .where(throttle.c.key.in_(select(_expired.c.key)), _is_expired)
+    .returning(throttle.c.rule)  # sqlite3 tells no row count of a statement that begins WITH
 )
 
 _seen_again = {"seen_at": literal_column("excluded.seen_at", UtcDateTime)}
@@ -210,12 +216,12 @@ def take_try(tx: Connection, *, rule: Rule, key: bytes, now: datetime) -> Try | 
     variant = tx.dialect.name, len(rule.limits)
     params = _try_params(rule, key, now)
     if rule.counts_in_a_row:
-        in_a_row = tx.execute(TAKE_TRY_IN_A_ROW[variant], params).scalar()
+        counted = tx.execute(TAKE_TRY_IN_A_ROW[variant], params).scalar()
     else:
-        in_a_row = 0 if tx.execute(TAKE_TRY[variant], params).rowcount == 1 else None
-    if in_a_row is None:
+        counted = 0 if tx.execute(TAKE_TRY[variant], params).rowcount == 1 else None
+    if counted is None:
         return _take_with_care(tx, rule=rule, key=key, now=now)
-    return Try(key, rule.name, policy.moment_of(now), in_a_row)
+    return Try(key, rule.name, policy.moment_of(now), in_a_row=counted)
 
 
 def take_password_tries(
@@ -249,6 +255,14 @@ def give_back(tx: Connection, tries: Iterable[Try]) -> None:
             _give_back_earlier(tx, taken)
 
 
+def give_back_right_answer(tx: Connection, taken: Try) -> None:
+    """Uncount a try that was right, and end the row of wrong ones before it."""
+    params = {"of": taken.key, "moment": policy.pack([taken.moment])}
+    if tx.execute(GIVE_BACK_RIGHT_ANSWER, params).rowcount == 0:
+        _give_back_earlier(tx, taken)
+        reset_in_a_row(tx, taken.key)
+
+
 def reset_in_a_row(tx: Connection, key: bytes) -> None:
     """End the row of wrong answers, as a right answer does, or an admin who lifts the stop."""
     tx.execute(RESET_IN_A_ROW, {"of": key})
@@ -266,7 +280,7 @@ def forget(tx: Connection, key: bytes) -> None:
 
 def expire(tx: Connection, *, now: datetime, limit: int) -> int:
     """Delete at most *limit* counts that say nothing any more; return how many."""
-    return tx.execute(EXPIRE_COUNTS, {"now": now, "limit": limit}).rowcount
+    return len(tx.execute(EXPIRE_COUNTS, {"now": now, "limit": limit}).all())
 
 
 def remember_familiar(
@@ -356,24 +370,27 @@ def _take_with_care(tx: Connection, *, rule: Rule, key: bytes, now: datetime) ->
         log.error("throttle_count_damaged", extra={"rule": rule.name, "key": key.hex()})
     elif sound != row.recent:
         log.warning("throttle_count_in_future", extra={"rule": rule.name, "key": key.hex()})
-    update_params = {
+    match policy.admit(sound, rule, now=now):
+        case Admitted(recent, moment):
+            counted = row.in_a_row + int(rule.counts_in_a_row)
+            _set_count(tx, rule, key, recent=recent, in_a_row=counted, now=now)
+            return Try(key, rule.name, moment, in_a_row=counted)
+        case Throttled() as throttled:
+            if sound != row.recent:
+                _set_count(tx, rule, key, recent=sound, in_a_row=row.in_a_row, now=now)
+            return throttled
+
+
+def _set_count(
+    tx: Connection, rule: Rule, key: bytes, *, recent: bytes, in_a_row: int, now: datetime
+) -> None:
+    params = {
         "of": key,
-        "new_recent": sound,
-        "new_in_a_row": row.in_a_row,
+        "new_recent": recent,
+        "new_in_a_row": in_a_row,
         "new_expires_at": policy.expires_at(rule, now=now),
     }
-    outcome = policy.admit(sound, rule, now=now)
-    match outcome:
-        case Admitted(recent, moment):
-            taken = Try(key, rule.name, moment, row.in_a_row + int(rule.counts_in_a_row))
-            tx.execute(
-                SET_COUNT, update_params | {"new_recent": recent, "new_in_a_row": taken.in_a_row}
-            )
-            return taken
-        case Throttled():
-            if sound != row.recent:
-                tx.execute(SET_COUNT, update_params)
-            return outcome
+    tx.execute(SET_COUNT, params)
 
 
 def _give_back_earlier(tx: Connection, taken: Try) -> None:
@@ -381,4 +398,4 @@ def _give_back_earlier(tx: Connection, taken: Try) -> None:
     row = tx.execute(LOCK_COUNT, {"of": taken.key}).one_or_none()
     rest = policy.without(row.recent, taken.moment) if row else None
     if rest is not None:
-        tx.execute(GIVE_BACK_ANY, {"of": taken.key, "new_recent": rest})
+        tx.execute(GIVE_BACK_EARLIER, {"of": taken.key, "new_recent": rest})
