@@ -1,3 +1,55 @@
-"""Two-factor authentication for FastAPI."""
+"""Two-factor authentication for FastAPI.
+
+The public names, each loaded when it is first asked for (PEP 562), so that a resource
+server that only verifies tokens does not load a login server.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from twinlock.app import Twinlock as Twinlock
+    from twinlock.app import create_app as create_app
+    from twinlock.config import Settings as Settings
+    from twinlock.core.principal import User as User
+    from twinlock.core.proof import Acr as Acr
+    from twinlock.web.guard import CurrentUser as CurrentUser
+    from twinlock.web.guard import OptionalUser as OptionalUser
+    from twinlock.web.guard import require as require
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Acr",
+    "CurrentUser",
+    "OptionalUser",
+    "Settings",
+    "Twinlock",
+    "User",
+    "create_app",
+    "require",
+]
+
+_PLACES = {
+    "Acr": "twinlock.core.proof",
+    "CurrentUser": "twinlock.web.guard",
+    "OptionalUser": "twinlock.web.guard",
+    "Settings": "twinlock.config",
+    "Twinlock": "twinlock.app",
+    "User": "twinlock.core.principal",
+    "create_app": "twinlock.app",
+    "require": "twinlock.web.guard",
+}
+
+
+def __getattr__(name: str) -> Any:
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(place), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

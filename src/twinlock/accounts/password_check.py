@@ -39,11 +39,13 @@ class RightPassword:
     """The password was right.
 
     Attributes:
-        upgrade: Its hash of today's kind, when the stored one is older or weaker.
+        stored: The hash that it fits.
+        is_outdated: Whether that hash is older or weaker than today's kind.
     """
 
     verified: Verified
-    upgrade: NewHash | None = None
+    stored: str
+    is_outdated: bool
 
 
 class PasswordCheck:
@@ -79,9 +81,7 @@ class PasswordCheck:
         if account is None or not is_right or is_too_long(password):
             return Rejected(Reason.WRONG_PASSWORD)
         verified = Verified(account.subject, METHOD, AMR, now)
-        if not needs_upgrade(stored, profile=self._profile):
-            return RightPassword(verified)
-        return RightPassword(verified, self.new_hash(password))
+        return RightPassword(verified, stored, needs_upgrade(stored, profile=self._profile))
 
     def new_hash(self, password: str) -> NewHash:
         """Return a hash of today's profile.

@@ -147,6 +147,8 @@ async def read_form(request: Request) -> Form:
     Raises:
         OAuthError: Not a form, not UTF-8, too many fields, or a field twice.
     """
+    if request.scope["query_string"]:
+        raise OAuthError("invalid_request", "Parameters belong into the body, not into the URL.")
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != _FORM:
         raise OAuthError("invalid_request", f"The body must be {_FORM}.")

@@ -94,12 +94,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """An account whose password was right, what it has, and its stronger hash if it needs one."""
+    """An account whose password was right, and what it has."""
 
     account: Account
     password: Verified
     factors: Authenticators | NoSecondFactor
-    upgrade: NewHash | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +176,16 @@ class Login:
         )
         return self._told(done, now=now)
 
+    def upgrade_hash(self, account: Account, right: RightPassword, new: NewHash) -> None:
+        """Replace an outdated hash by one of today's kind, if it still is the one verified."""
+        self._parts.database.transaction(
+            account_store.upgrade_hash,
+            account.host_id,
+            verified=right.stored,
+            password_hash=new.password_hash,
+            scheme=new.scheme,
+        )
+
     def begin_again(self, handle: str, method: str, *, now: datetime) -> Offered | Denied:
         """Return fresh options of one method for a pending login."""
         return self._parts.database.transaction(self._begin_again, handle, method, now=now)
@@ -206,7 +215,6 @@ class Login:
             is_due = ready.reason is Reason.AWAITS_ENROLLMENT
             return EnrollmentRequired() if is_due else denied
         self._counting.give_back(tx, seen.tries)
-        self._upgrade_hash(tx, ready)
         if isinstance(ready.factors, NoSecondFactor):
             proof = PasswordOnly(ready.password, ready.factors)
             return self._admit(tx, ready.account, proof, request, now=now)
@@ -246,7 +254,6 @@ class Login:
         *,
         now: datetime,
     ) -> _Admitted | Denied:
-        self._upgrade_hash(tx, ready)
         if isinstance(ready.factors, NoSecondFactor):
             self._counting.give_back(tx, seen.tries)
             alone = PasswordOnly(ready.password, ready.factors)
@@ -356,18 +363,7 @@ class Login:
             return Rejected(Reason.SEAL_BROKEN)
         if isinstance(seen.factors, AwaitsEnrollment):
             return Rejected(Reason.AWAITS_ENROLLMENT)
-        return _Ready(account, outcome.verified, seen.factors, outcome.upgrade)
-
-    def _upgrade_hash(self, tx: Connection, ready: _Ready) -> None:
-        """Store the stronger hash that the check made of the same password, if it made one."""
-        if ready.upgrade is not None and ready.account.password_hash is not None:
-            account_store.upgrade_hash(
-                tx,
-                ready.account.host_id,
-                verified=ready.account.password_hash,
-                password_hash=ready.upgrade.password_hash,
-                scheme=ready.upgrade.scheme,
-            )
+        return _Ready(account, outcome.verified, seen.factors)
 
     def _ask_second_factor(
         self,

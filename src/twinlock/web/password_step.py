@@ -1,5 +1,6 @@
 """The password step at the edge: look up (a hop), hash (its own threads), record (a hop)."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +14,7 @@ from twinlock.flows.outcomes import (
     SignedIn,
     Throttled,
 )
+from twinlock.web.hash_pool import HashQueueFullError
 from twinlock.web.runtime import Runtime
 
 
@@ -42,13 +44,32 @@ async def submit_password(
     if code is None and submitted.may_append:
         password, code = seen.split(submitted.password)
     outcome = await _hashed(runtime, seen, password, now=now)
+    done: SignedIn | SecondFactorRequired | EnrollmentRequired | Denied
     if code is None:
-        return await runtime.workers.run(
+        done = await runtime.workers.run(
             runtime.login.finish_password, seen, outcome, request, now=now
         )
-    return await runtime.workers.run(
-        runtime.login.finish_with_code, seen, outcome, code, request, now=now
-    )
+    else:
+        done = await runtime.workers.run(
+            runtime.login.finish_with_code, seen, outcome, code, request, now=now
+        )
+    if isinstance(outcome, RightPassword) and outcome.is_outdated and not isinstance(done, Denied):
+        await _upgrade_hash(runtime, seen, outcome, password)
+    return done
+
+
+async def _upgrade_hash(
+    runtime: Runtime, seen: LookedUp, right: RightPassword, password: str
+) -> None:
+    """Store a hash of today's kind, once the client is told that the password is right anyway.
+
+    Any earlier, the time of the second hash would tell it where the words must not.
+    """
+    if seen.account is None:
+        return
+    with suppress(HashQueueFullError):  # the next login tries again
+        new_hash = await runtime.hash_pool.run(runtime.password_check.new_hash, password)
+        await runtime.workers.run(runtime.login.upgrade_hash, seen.account, right, new_hash)
 
 
 async def _hashed(
