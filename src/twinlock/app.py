@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -11,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twinlock.accounts.password_check import PasswordCheck
 from twinlock.accounts.passwords import HashProfile
-from twinlock.accounts.store import OwnAccounts, count_schemes
+from twinlock.accounts.store import OwnAccounts
 from twinlock.api.routers import add_routes
 from twinlock.config import Settings, load_master_keys
 from twinlock.core.clock import Clock, utc_now
@@ -21,14 +22,17 @@ from twinlock.factors.recovery_codes.factor import RecoveryCodes
 from twinlock.factors.registry import Factors
 from twinlock.factors.totp.factor import TotpFactor
 from twinlock.flows.account import AccountManagement
+from twinlock.flows.administration import Administration
 from twinlock.flows.changes import Changes
 from twinlock.flows.counting import Counting
+from twinlock.flows.factor_administration import FactorAdministration
 from twinlock.flows.factors import FactorManagement
 from twinlock.flows.health import Health
 from twinlock.flows.installation import open_installation
 from twinlock.flows.keys import Keys
 from twinlock.flows.liveness import Liveness
 from twinlock.flows.login import Login
+from twinlock.flows.maintenance import count_schemes
 from twinlock.flows.opening import Opening
 from twinlock.flows.own_sessions import OwnSessions
 from twinlock.flows.parts import Parts
@@ -36,6 +40,7 @@ from twinlock.flows.policing import PasswordPolicy
 from twinlock.flows.reauthentication import Reauthentication
 from twinlock.flows.refresh import Refresh
 from twinlock.flows.verifying import Verifying
+from twinlock.installation.key_watch import KeyFileWatch
 from twinlock.migrations.revision import require_current
 from twinlock.tokens.marks import Marks
 from twinlock.web.guard import SCHEME_NAME
@@ -44,6 +49,7 @@ from twinlock.web.origin import OwnOrigin
 from twinlock.web.runtime import SCOPE_KEY, Runtime
 from twinlock.web.server import add_server_parts
 from twinlock.web.sight import Sight
+from twinlock.web.upkeep import Upkeep
 from twinlock.web.work import Workers
 
 log = logging.getLogger("twinlock")
@@ -102,6 +108,7 @@ class Twinlock:
                     self.settings, clock=self._clock, prefix=self._prefix, scopes=self._scopes
                 )
                 self._running.sight.start()
+                self._running.upkeep.start()
             return self._running
 
     def close(self) -> None:
@@ -176,27 +183,47 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     return app
 
 
-def build_runtime(
-    settings: Settings,
-    *,
-    clock: Clock = utc_now,
-    prefix: str = "",
-    scopes: frozenset[str] = frozenset(),
-) -> Runtime:
-    """Open an installation and put its parts together.
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """What can be done in an installation, without anything that runs by itself.
+
+    The command line works with these alone; a server adds threads and what HTTP needs.
+    """
+
+    parts: Parts
+    policy: PasswordPolicy
+    password_check: PasswordCheck
+    keys: Keys
+    counting: Counting
+    verifying: Verifying
+    opening: Opening
+    changes: Changes
+    administration: Administration
+    factor_administration: FactorAdministration
+
+
+def build_parts(
+    settings: Settings, *, clock: Clock = utc_now, scopes: frozenset[str] = frozenset()
+) -> Parts:
+    """Open an installation: its keys, its database, and what belongs to both.
 
     Raises:
         InstallationError: Keys and database do not fit, or there are none.
         DatabaseUnavailableError: The database does not answer.
     """
-    keyring = Keyring(load_master_keys(settings))
+    keyring = _open_keyring(settings)
     database = Database(settings.database_url, pool_size=settings.database_pool_size)
-    require_current(database)
-    digest_key = open_installation(database, keyring)
+    try:
+        require_current(database)
+        digest_key = open_installation(database, keyring)
+        data_dir = settings.data_dir if settings.data_dir.is_dir() else None
+        marks = Marks(data_dir, installation=digest_key.digest("marks"))
+    except BaseException:
+        database.close()
+        raise
     recovery_codes = RecoveryCodes(digest_key)
     totp = TotpFactor(keyring, issuer=settings.service_name)
-    data_dir = settings.data_dir if settings.data_dir.is_dir() else None
-    parts = Parts(
+    return Parts(
         database=database,
         keyring=keyring,
         digest_key=digest_key,
@@ -205,30 +232,72 @@ def build_runtime(
         recovery_codes=recovery_codes,
         lifetimes=settings.lifetimes(),
         throttle=settings.throttle_rules(),
-        marks=Marks(data_dir, installation=digest_key.digest("marks")),
+        marks=marks,
         clock=clock,
         issuer=settings.base_url,
         audience=settings.audience,
         scopes=scopes,
     )
-    workers = Workers(settings.database_pool_size)
-    profile = HashProfile(
-        settings.hash_memory_kib, settings.hash_iterations, settings.hash_parallelism
-    )
-    password_check = PasswordCheck(digest_key, profile)
-    password_check.set_proportions(database.reading(count_schemes))
+
+
+def build_flows(parts: Parts, settings: Settings) -> Flows:
+    """Put together what can be done in an open installation."""
     policy = PasswordPolicy(
         settings.service_name,
         settings.password_min_length,
         settings.password_max_length,
         tuple(settings.blocked_password_words),
     )
+    profile = HashProfile(
+        settings.hash_memory_kib, settings.hash_iterations, settings.hash_parallelism
+    )
     keys = Keys(parts)
-    keys.load(now=clock())
     counting = Counting(parts)
     verifying = Verifying(parts, counting)
     opening = Opening(parts, keys)
     changes = Changes(parts, verifying, opening)
+    return Flows(
+        parts=parts,
+        policy=policy,
+        password_check=PasswordCheck(parts.digest_key, profile),
+        keys=keys,
+        counting=counting,
+        verifying=verifying,
+        opening=opening,
+        changes=changes,
+        administration=Administration(parts, counting, changes, policy),
+        factor_administration=FactorAdministration(parts, changes),
+    )
+
+
+def close_parts(parts: Parts) -> None:
+    """Close what `build_parts` opened."""
+    parts.marks.close()
+    parts.database.close()
+
+
+def build_runtime(
+    settings: Settings,
+    *,
+    clock: Clock = utc_now,
+    prefix: str = "",
+    scopes: frozenset[str] = frozenset(),
+) -> Runtime:
+    """Open an installation and put together what a server runs.
+
+    Raises:
+        InstallationError: Keys and database do not fit, or there are none.
+        DatabaseUnavailableError: The database does not answer.
+    """
+    parts = build_parts(settings, clock=clock, scopes=scopes)
+    flows = build_flows(parts, settings)
+    try:
+        flows.password_check.set_proportions(count_schemes(parts))
+        flows.keys.load(now=clock())
+    except BaseException:
+        close_parts(parts)
+        raise
+    workers = Workers(settings.database_pool_size)
     return Runtime(
         parts=parts,
         clock=clock,
@@ -236,17 +305,18 @@ def build_runtime(
         hash_pool=HashPool(
             settings.hash_threads, waiting_per_thread=settings.hash_waiting_per_thread
         ),
-        password_check=password_check,
-        sight=Sight(parts, keys, Liveness(parts), workers),
-        keys=keys,
-        opening=opening,
-        login=Login(parts, counting, verifying, opening),
-        refresh=Refresh(parts, opening),
-        factors=FactorManagement(parts, verifying, changes),
-        reauthentication=Reauthentication(parts, counting, verifying, opening),
-        account=AccountManagement(parts, counting, changes, policy),
+        password_check=flows.password_check,
+        sight=Sight(parts, flows.keys, Liveness(parts), workers),
+        upkeep=Upkeep(parts, flows.password_check, keep_events=settings.event_retention),
+        keys=flows.keys,
+        opening=flows.opening,
+        login=Login(parts, flows.counting, flows.verifying, flows.opening),
+        refresh=Refresh(parts, flows.opening),
+        factors=FactorManagement(parts, flows.verifying, flows.changes),
+        reauthentication=Reauthentication(parts, flows.counting, flows.verifying, flows.opening),
+        account=AccountManagement(parts, flows.counting, flows.changes, flows.policy),
         sessions=OwnSessions(parts),
-        health=Health(parts, keys),
+        health=Health(parts, flows.keys),
         origin=OwnOrigin(settings.base_url, other_origins=settings.cors_origins),
         trusted_proxies=tuple(settings.trusted_proxies),
         body_limit=settings.body_limit_bytes,
@@ -259,11 +329,19 @@ def build_runtime(
 
 def close_runtime(runtime: Runtime) -> None:
     """Close what `build_runtime` opened."""
+    runtime.upkeep.close()
     runtime.sight.close()
     runtime.hash_pool.close()
     runtime.workers.close()
-    runtime.parts.marks.close()
-    runtime.parts.database.close()
+    close_parts(runtime.parts)
+
+
+def _open_keyring(settings: Settings) -> Keyring:
+    """Return the master keys, followed through rotations where they come from a file."""
+    if settings.secret_keys:
+        return Keyring(load_master_keys(settings))
+    watch = KeyFileWatch(settings.secret_keys_file, lambda: load_master_keys(settings))
+    return Keyring(load_master_keys(settings), changed=watch)
 
 
 def _write_token_url(app: FastAPI, prefix: str) -> None:

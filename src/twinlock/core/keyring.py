@@ -3,12 +3,18 @@
 The operator holds the master keys (newest first); from each, HKDF derives one key per
 purpose. Values carry the id of their key, the start of a digest of it, so that the order
 of the list may change and old values stay readable while ``twinlock secret rotate`` runs.
+
+A running process learns of a rotation by itself: a new key stands in the key file before
+anything is sealed under it, so whoever meets an id that is not on the ring looks there again.
 """
 
 import functools
 import hashlib
 import hmac
-from collections.abc import Sequence
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -18,6 +24,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from twinlock.core.errors import ConfigurationError, SealBrokenError
 from twinlock.core.secrets import random_bytes
+
+log = logging.getLogger("twinlock.keyring")
 
 MASTER_KEY_BYTES: Final = 32
 _VERSION: Final = b"\x01"
@@ -49,24 +57,48 @@ class _MasterKey:
         self.mac_key = functools.cache(lambda purpose: _derived(key, "mac/" + purpose))
 
 
-class Keyring:
-    """The master keys of an installation, newest first."""
+@dataclass(frozen=True, slots=True)
+class _Ring:
+    """The keys of one moment; replaced as a whole, so that no thread sees half a rotation."""
 
-    def __init__(self, keys: Sequence[bytes]) -> None:
-        """Derive from *keys*, each of 32 bytes, the newest first.
+    newest: _MasterKey
+    by_id: Mapping[bytes, _MasterKey]
 
-        Raises:
-            ConfigurationError: No key, a key of another length, or one key twice.
-        """
+    @classmethod
+    def of(cls, keys: Sequence[bytes]) -> "_Ring":
         if not keys:
             raise ConfigurationError("TWINLOCK_SECRET_KEYS holds no key")
         if any(len(key) != MASTER_KEY_BYTES for key in keys):
             raise ConfigurationError("each of TWINLOCK_SECRET_KEYS must be 32 bytes in base64url")
         masters = [_MasterKey(key) for key in keys]
-        self._by_id = {master.id: master for master in masters}
-        if len(self._by_id) != len(masters):
+        by_id = {master.id: master for master in masters}
+        if len(by_id) != len(masters):
             raise ConfigurationError("TWINLOCK_SECRET_KEYS names one key twice")
-        self._newest = masters[0]
+        return cls(masters[0], by_id)
+
+
+class Keyring:
+    """The master keys of an installation, newest first; safe to use from any thread."""
+
+    def __init__(
+        self,
+        keys: Sequence[bytes],
+        *,
+        changed: Callable[[], Sequence[bytes] | None] = lambda: None,
+    ) -> None:
+        """Derive from *keys*, each of 32 bytes, the newest first.
+
+        Args:
+            keys: The master keys.
+            changed: Returns all keys if they are others than when it was last asked, else
+                None. Asked at every poll and for every unknown key id, so it must be quick.
+
+        Raises:
+            ConfigurationError: No key, a key of another length, or one key twice.
+        """
+        self._ring = _Ring.of(keys)
+        self._changed = changed
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"Keyring(newest={self.newest_id}, keys=***)"
@@ -74,12 +106,34 @@ class Keyring:
     @property
     def newest_id(self) -> str:
         """The id of the key that seals now, as 8 hex digits."""
-        return self._newest.id.hex()
+        return self._ring.newest.id.hex()
 
     @property
     def ids(self) -> list[str]:
         """The ids of all keys, newest first."""
-        return [key_id.hex() for key_id in self._by_id]
+        return [key_id.hex() for key_id in self._ring.by_id]
+
+    def look_again(self) -> bool:
+        """Take over keys that were added or dropped meanwhile; tell whether any were.
+
+        A ring that shares no key with the present one is somebody else's: it is refused and
+        logged, and the present one stays.
+        """
+        with self._lock:  # asking and taking over are one step, or an older answer could win
+            keys = self._changed()
+            if keys is None:
+                return False
+            try:
+                ring = _Ring.of(keys)
+                if not ring.by_id.keys() & self._ring.by_id.keys():
+                    raise ConfigurationError("the keys are wholly others than those in use")
+            except ConfigurationError as error:
+                log.critical("master_keys_refused", extra={"error": str(error)})
+                return False
+            before, self._ring = self.ids, ring
+        if self.ids != before:
+            log.info("master_keys_changed", extra={"before": before, "keys": self.ids})
+        return self.ids != before
 
     def seal(self, plain: bytes, *, table: str, column: str, row: str, account: str) -> bytes:
         """Return *plain* encrypted under the newest key and bound to its place.
@@ -88,9 +142,10 @@ class Keyring:
         column or account does not open.
         """
         nonce = random_bytes(_NONCE_BYTES)
-        header = _VERSION + self._newest.id
+        newest = self._ring.newest
+        header = _VERSION + newest.id
         place = header + _framed((table, column, row, account))
-        return header + nonce + self._newest.cipher.encrypt(nonce, plain, place)
+        return header + nonce + newest.cipher.encrypt(nonce, plain, place)
 
     def open(self, sealed: bytes, *, table: str, column: str, row: str, account: str) -> bytes:
         """Return what was sealed at exactly this place.
@@ -98,7 +153,7 @@ class Keyring:
         Raises:
             SealBrokenError: The value was changed or moved, or its key is not on the ring.
         """
-        master = self._by_id.get(sealed[1:_HEADER_BYTES])
+        master = self._master(sealed[1:_HEADER_BYTES])
         if sealed[:1] != _VERSION or master is None:
             raise SealBrokenError(f"{table}.{column} of row {row} is sealed by an unknown key")
         nonce = sealed[_HEADER_BYTES : _HEADER_BYTES + _NONCE_BYTES]
@@ -110,22 +165,31 @@ class Keyring:
 
     def mac(self, purpose: str, *parts: str | bytes) -> bytes:
         """Return the id of the newest key and its HMAC-SHA-256 over *parts* (36 bytes)."""
-        return self._newest.id + self._tag(self._newest, purpose, parts)
+        newest = self._ring.newest
+        return newest.id + self._tag(newest, purpose, parts)
 
     def is_mac(self, claimed: bytes, purpose: str, *parts: str | bytes) -> bool:
         """Tell whether a key of the ring made *claimed* for this purpose and these parts."""
-        master = self._by_id.get(claimed[:_KEY_ID_BYTES])
+        master = self._master(claimed[:_KEY_ID_BYTES])
         if master is None:
             return False
         return hmac.compare_digest(claimed[_KEY_ID_BYTES:], self._tag(master, purpose, parts))
 
     def is_stale_seal(self, sealed: bytes) -> bool:
         """Tell whether *sealed* was sealed under another key than the newest."""
-        return sealed[1:_HEADER_BYTES] != self._newest.id
+        return sealed[1:_HEADER_BYTES] != self._ring.newest.id
 
     def is_stale_mac(self, mac: bytes) -> bool:
         """Tell whether *mac* was made under another key than the newest."""
-        return mac[:_KEY_ID_BYTES] != self._newest.id
+        return mac[:_KEY_ID_BYTES] != self._ring.newest.id
+
+    def _master(self, key_id: bytes) -> _MasterKey | None:
+        """Return the key of an id, looking again where keys come from if it is unknown."""
+        master = self._ring.by_id.get(key_id)
+        if master is None:
+            self.look_again()  # or another thread just did: see the ring again in any case
+            master = self._ring.by_id.get(key_id)
+        return master
 
     @staticmethod
     def _tag(master: _MasterKey, purpose: str, parts: Sequence[str | bytes]) -> bytes:

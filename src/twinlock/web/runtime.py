@@ -22,6 +22,7 @@ from twinlock.web.hash_pool import HashPool
 from twinlock.web.network import Network
 from twinlock.web.origin import OwnOrigin
 from twinlock.web.sight import Sight
+from twinlock.web.upkeep import Upkeep
 from twinlock.web.work import Workers
 
 SCOPE_KEY = "twinlock"
@@ -44,6 +45,7 @@ class Runtime:
     hash_pool: HashPool
     password_check: PasswordCheck
     sight: Sight
+    upkeep: Upkeep
     keys: Keys
     opening: Opening
     login: Login

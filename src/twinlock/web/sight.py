@@ -126,6 +126,7 @@ class Sight:
     def look_around(self, known: dict[str, datetime]) -> dict[str, datetime]:
         """Forget what was changed by others since *known*, and return what is known now."""
         self._parts.marks.refresh_if_replaced()
+        self._parts.keyring.look_again()
         changed = self._liveness.list_changed()
         for session_id, changed_at in changed.items():
             if known.get(session_id) != changed_at:

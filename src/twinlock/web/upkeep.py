@@ -1,0 +1,80 @@
+"""What a running server does besides answering: clears away, and keeps dummies like accounts."""
+
+import logging
+import threading
+from datetime import timedelta
+from typing import Final
+
+from twinlock.accounts.password_check import PasswordCheck
+from twinlock.core.errors import TwinlockError
+from twinlock.flows import maintenance
+from twinlock.flows.parts import Parts
+
+log = logging.getLogger("twinlock.web")
+
+PERIOD_SECONDS: Final = 300.0
+_PAUSE_SECONDS: Final = 0.05
+"""Between two transactions, many times as long as one takes."""
+_RUNS_PER_COUNT: Final = 2
+"""Password schemes are counted at every second run."""
+
+
+class Upkeep:
+    """Works every few minutes on a thread of its own, from start to close."""
+
+    def __init__(
+        self, parts: Parts, password_check: PasswordCheck, *, keep_events: timedelta
+    ) -> None:
+        """Prepare.
+
+        Args:
+            parts: The installation.
+            password_check: Gets the proportions in which accounts hold schemes of hashes.
+            keep_events: How long audit events are kept.
+        """
+        self._parts = parts
+        self._password_check = password_check
+        self._keep_events = keep_events
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._runs = 0
+
+    def start(self) -> None:
+        """Start the thread; its first work comes after the first period."""
+        self._stopped.clear()
+        self._thread = threading.Thread(target=self._run, name="twinlock-upkeep", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop between two transactions and wait for the thread's end."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def work(self) -> None:
+        """Do what is due once.
+
+        Raises:
+            DatabaseUnavailableError: The database refused, or did not answer in time.
+        """
+        self._runs += 1
+        if self._runs % _RUNS_PER_COUNT == 0:
+            self._password_check.set_proportions(maintenance.count_schemes(self._parts))
+        deleted = maintenance.clean_up(
+            self._parts,
+            keep_events=self._keep_events,
+            now=self._parts.clock(),
+            pause=lambda: self._stopped.wait(_PAUSE_SECONDS),
+        )
+        if any(deleted.values()):
+            log.info("expired_rows_deleted", extra=dict(deleted))
+
+    def _run(self) -> None:
+        while not self._stopped.wait(PERIOD_SECONDS):
+            try:
+                self.work()
+            except TwinlockError as error:
+                log.warning("upkeep_failed", extra={"error": type(error).__name__})
+            except Exception:
+                log.exception("upkeep_failed")
