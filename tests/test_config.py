@@ -277,11 +277,15 @@ def test_an_empty_variable_counts_as_not_set(folder: Path, environ: pytest.Monke
     """Compose files write ``${NAME:-}``."""
     environ.setenv("TWINLOCK_PORT", "")
     environ.setenv("TWINLOCK_SMTP_URL", "")
+    environ.setenv("TWINLOCK_SECRETS_DIR", "secrets")
+    (folder / "secrets").mkdir()
+    (folder / "secrets" / "twinlock_host").write_text("\n")
     (folder / ".env").write_text("TWINLOCK_PORT=3\nTWINLOCK_WORKERS\n")
 
     settings = Settings()
 
     assert (settings.port, settings.workers, settings.smtp_url) == (3, 1, None)
+    assert settings.host == "127.0.0.1"
 
 
 def test_names_are_found_in_small_letters_too(environ: pytest.MonkeyPatch) -> None:
@@ -777,7 +781,7 @@ def test_nothing_secret_is_shown(environ: pytest.MonkeyPatch) -> None:
         (f"postgresql://u:a/{PASSWORD}@h/d", "postgresql://u:***@h/d"),
         (f"postgresql://u:a?{PASSWORD}@h/d", "postgresql://u:***@h/d"),
         (f"postgresql://u@x:{PASSWORD}@h/d", "postgresql://u@x:***@h/d"),
-        (f"postgresql://h/d?pass%77ord={PASSWORD}", "postgresql://h/d?pass%77ord=***"),
+        (f"postgresql://h/d?p%61ssword={PASSWORD}", "postgresql://h/d?p%61ssword=***"),
         ("postgresql://u@h/d?sslmode=require", "postgresql://u@h/d?sslmode=require"),
         ("sqlite:////data/x.sqlite3", "sqlite:////data/x.sqlite3"),
     ],

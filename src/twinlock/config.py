@@ -11,9 +11,9 @@ from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import quote
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
-from sqlalchemy.engine import URL
 
 from twinlock.accounts.passwords import MAX_PASSWORD_LENGTH
 from twinlock.core.errors import ConfigurationError
@@ -570,8 +570,7 @@ def load_master_keys(settings: Settings) -> list[bytes]:
 
 
 def _sqlite_url(folder: Path) -> str:
-    url = URL.create("sqlite", database=str(folder / "twinlock.sqlite3"))
-    return url.render_as_string(hide_password=False)
+    return "sqlite:///" + quote(str(folder / "twinlock.sqlite3"))
 
 
 def _with_tries(rule: Rule, *tries: int) -> Rule:
