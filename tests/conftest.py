@@ -1,6 +1,7 @@
 """What every test may ask for, and what none may do: leave this machine."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import settings
 
-from tests.support.house import House
+from tests.support.house import House, migrate
 from tests.support.network import forbid_outside_network
 from tests.support.postgres import PostgresMissingError, PostgresServer
 
@@ -22,7 +23,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 for name in [name for name in os.environ if name.startswith("TWINLOCK_")]:
     del os.environ[name]
 
-POSTGRES_FIXTURES = {"postgres_server", "postgres_url"}
+POSTGRES_FIXTURES = {"postgres_server", "postgres_url", "postgres_house"}
 
 forbid_outside_network()
 
@@ -85,16 +86,46 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
-@pytest.fixture
-def house(tmp_path: Path, database_url: str) -> House:
-    """A fresh installation, once on SQLite and once on PostgreSQL."""
-    return House(tmp_path / "data", database_url)
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file that every house begins as a copy of."""
+    path = tmp_path_factory.mktemp("migrated") / "twinlock.sqlite3"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: PostgresServer) -> str:
+    """A migrated PostgreSQL database that every house begins as a copy of."""
+    name = postgres_server.create_database()
+    migrate(postgres_server.url(name))
+    return name
 
 
 @pytest.fixture
-def sqlite_house(tmp_path: Path, sqlite_url: str) -> House:
+def sqlite_house(tmp_path: Path, migrated_sqlite: Path) -> House:
     """A fresh installation on SQLite, for what no database can change."""
-    return House(tmp_path / "data", sqlite_url)
+    path = tmp_path / "twinlock.sqlite3"
+    shutil.copyfile(migrated_sqlite, path)
+    return House(tmp_path / "data", f"sqlite:///{path}")
+
+
+@pytest.fixture
+def postgres_house(
+    tmp_path: Path, postgres_server: PostgresServer, migrated_postgres: str
+) -> Iterator[House]:
+    """A fresh installation on PostgreSQL."""
+    name = postgres_server.create_database(template=migrated_postgres)
+    yield House(tmp_path / "data", postgres_server.url(name))
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def house(request: pytest.FixtureRequest) -> House:
+    """A fresh installation, once on SQLite and once on PostgreSQL."""
+    made = request.getfixturevalue(f"{request.param}_house")
+    assert isinstance(made, House)
+    return made
 
 
 @pytest.fixture

@@ -49,8 +49,15 @@ class Enrolled:
         return bearer(self.tokens)
 
 
+def migrate(database_url: str) -> None:
+    """Bring an empty database to the newest revision."""
+    database = Database(database_url)
+    upgrade(database)
+    database.close()
+
+
 class House:
-    """An installation of its own folder, database and clock; `open` it to use its flows."""
+    """An installation on a migrated database, with its own keys and clock; `open` it first."""
 
     def __init__(self, folder: Path, database_url: str, **settings: Any) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -67,7 +74,6 @@ class House:
         self.clock = MovableClock()
         create_key_file(self.settings.secret_keys_file)
         database = Database(database_url)
-        upgrade(database)
         keyring = Keyring(load_master_keys(self.settings))
         create_installation(database, keyring, OPERATOR, now=self.clock())
         database.close()
