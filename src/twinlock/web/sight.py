@@ -7,6 +7,7 @@ poll of changed sessions runs, and a minute has not passed, the row is not asked
 
 import logging
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -43,6 +44,14 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Glance:
+    """A session's mark, and the last change to it that a poll saw."""
+
+    mark: int
+    changed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Forged:
     """A token that does not hold in itself, whatever the database says."""
 
@@ -60,6 +69,7 @@ class Sight:
         self._seen: VerifiedTokens[Seen] = VerifiedTokens()
         self._refused = RefusedTokens()
         self._polled_at = clock.monotonic()
+        self._changed: Mapping[str, datetime] = {}
         self._poll = Poll(self)
 
     def remembered(self, credential: str) -> User | None:
@@ -123,49 +133,63 @@ class Sight:
         """Stop polling."""
         self._poll.stop()
 
-    def look_around(self, known: dict[str, datetime]) -> dict[str, datetime]:
-        """Forget what was changed by others since *known*, and return what is known now."""
+    def look_around(self) -> None:
+        """Forget what was changed by others since the last look."""
         self._parts.marks.refresh_if_replaced()
         self._parts.keyring.look_again()
-        changed = self._liveness.list_changed()
+        began_at = clock.monotonic()
+        known, changed = self._changed, self._liveness.list_changed()
+        self._changed = changed  # before forgetting: see _remember
         for session_id, changed_at in changed.items():
             if known.get(session_id) != changed_at:
                 self._seen.forget_session(session_id)
-        if self._keys.refresh_if_changed(now=self._clock()):
-            self._seen.forget_all()
-        self._polled_at = clock.monotonic()
-        return changed
+        was_blind = began_at - self._polled_at > _SILENCE_SECONDS
+        if self._keys.refresh_if_changed(now=self._clock()) or was_blind:
+            self._seen.forget_all()  # changes may have come and gone unseen
+        self._polled_at = began_at
 
     def _look_at_token(self, token: str) -> User | Forged | None:
         claims = self.claims_of(token)
         if claims is None:
             return Forged()
-        mark = self._read_mark(claims.session_id)
+        before = self._glance(claims.session_id)
         now = self._clock()
         user = self._liveness.user_of_token(claims, now=now)
         if user is not None:
-            self._remember(token, user, mark, expires_at=claims.expires_at, now=now)
+            self._remember(token, user, before, expires_at=claims.expires_at, now=now)
         return user
 
     def _look_at_cookie(self, secret: str) -> User | None:
         session_id = self._liveness.session_id_of_cookie(digest(secret))
         if session_id is None:
             return None
-        mark = self._read_mark(session_id)
+        before = self._glance(session_id)
         now = self._clock()
         found = self._liveness.user_of_cookie(secret, now=now)
         if found is None:
             return None
         user, session = found
         expires_at = min(session.expires_at, session.idle_until, now + timedelta(minutes=1))
-        self._remember(_COOKIE_PREFIX + secret, user, mark, expires_at=expires_at, now=now)
+        self._remember(_COOKIE_PREFIX + secret, user, before, expires_at=expires_at, now=now)
         return user
 
+    def _glance(self, session_id: str) -> Glance:
+        """Return what must not have changed by the time that a row read now is remembered."""
+        return Glance(self._read_mark(session_id), self._changed.get(session_id))
+
     def _remember(
-        self, credential: str, user: User, mark: int, *, expires_at: datetime, now: datetime
+        self, credential: str, user: User, before: Glance, *, expires_at: datetime, now: datetime
     ) -> None:
-        seen = Seen(user, user.session_id, mark, clock.monotonic() + _LOOK_AGAIN_SECONDS)
-        self._seen.remember(credential, user.session_id, seen, expires_at=expires_at, now=now)
+        """Remember a user whose row was read after *before*.
+
+        A poll that saw the row change meanwhile has nothing to forget yet. It says what it
+        saw before it forgets, so that whoever remembers too late finds it here.
+        """
+        session_id = user.session_id
+        seen = Seen(user, session_id, before.mark, clock.monotonic() + _LOOK_AGAIN_SECONDS)
+        self._seen.remember(credential, session_id, seen, expires_at=expires_at, now=now)
+        if self._changed.get(session_id) != before.changed_at:
+            self._seen.forget_session(session_id)
 
 
 class Poll:
@@ -190,10 +214,9 @@ class Poll:
             self._thread = None
 
     def _run(self) -> None:
-        known: dict[str, datetime] = {}
         while not self._stopped.wait(POLL_SECONDS):
             try:
-                known = self._sight.look_around(known)
+                self._sight.look_around()
             except TwinlockError as error:
                 log.warning("poll_failed", extra={"error": type(error).__name__})
             except Exception:
