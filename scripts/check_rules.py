@@ -57,7 +57,7 @@ ORM = ("sqlalchemy.ext.asyncio", "sqlalchemy.ext.declarative", "sqlalchemy.orm")
 # Heavy, and most apps never use them: they may be imported where they are needed.
 LATE_IMPORTS = (
     "aiosmtplib", "alembic", "argon2", "bcrypt", "httpx2", "jinja2", "psycopg", "rich", "segno",
-    "twinlock.migrations", "uvicorn", "webauthn",
+    "twinlock.cli", "twinlock.migrations", "uvicorn", "webauthn",
 )  # fmt: skip
 SYNCHRONOUS = [
     f"{block}/*"

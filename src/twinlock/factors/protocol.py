@@ -32,6 +32,21 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """A part of what a factor keeps sealed, looked through in the order of ids.
+
+    Attributes:
+        last: The id after which the next batch begins.
+        resealed: How many values are under the newest master key since.
+        broken: Ids of authenticators whose values do not open; left as they are.
+    """
+
+    last: str
+    resealed: int = 0
+    broken: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Holder:
     """Whom an enrollment is for, in words that an authenticator app may show."""
 

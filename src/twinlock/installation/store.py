@@ -6,9 +6,11 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Connection, Row, bindparam, insert, literal, select, update
 
 from twinlock.db.conflict import on_conflict
+from twinlock.db.types import database_now
 from twinlock.installation.tables import installation
 
 THE_ROW: Final = 1
+TABLE_NAME: Final = installation.name
 
 GET_INSTALLATION = select(installation).where(installation.c.id == THE_ROW)
 INSERT_INSTALLATION = (
@@ -19,6 +21,7 @@ LOCK_ADMINS = (
     .where(installation.c.id == THE_ROW)
     .values(admins_changed=installation.c.admins_changed + literal(1, BigInteger))
 )
+GET_TIME = select(database_now())
 RESEAL_INSTALLATION = (
     update(installation)
     .where(
@@ -47,6 +50,11 @@ def insert_installation(
         "created_at": now,
     }
     return tx.execute(INSERT_INSTALLATION, row).scalar() is not None
+
+
+def get_time(db: Connection) -> datetime:
+    """Return the present moment by the database's own clock."""
+    return db.execute(GET_TIME).scalar_one()
 
 
 def lock_admins(tx: Connection) -> None:

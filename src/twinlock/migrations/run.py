@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, text
 
+from twinlock.core.errors import SchemaError
 from twinlock.db.engine import Database
 from twinlock.migrations.revision import HEAD, get_revision
 
@@ -24,6 +25,9 @@ def upgrade(database: Database, *, to: str = HEAD) -> tuple[str | None, str]:
     """Bring the database to revision *to*; returns the revision before and after.
 
     May be run by several processes at once: one migrates, the others find it done.
+
+    Raises:
+        SchemaError: The database belongs to a newer program.
     """
     return database.migrating(_upgrade, to)
 
@@ -37,8 +41,15 @@ def _upgrade(connection: Connection, to: str) -> tuple[str | None, str]:
     before = _begin(connection)
     if before != to:
         from alembic import command
+        from alembic.util import CommandError
 
-        command.upgrade(_config(connection), to)
+        try:
+            command.upgrade(_config(connection), to)
+        except CommandError as error:
+            raise SchemaError(
+                f"The database is at revision {before}, which this program does not know: run "
+                "the newer program that it belongs to."
+            ) from error
         log.info("database_migrated", extra={"from": before, "to": to})
     return before, to
 

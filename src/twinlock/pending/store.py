@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from twinlock.core.proof import Acr, SubjectId
 from twinlock.db.types import UtcDateTime
@@ -94,6 +94,11 @@ DELETE_OLDEST = delete(pending).where(
         .offset(bindparam("kept"))
     )
 )
+COUNT_WITH_OLDER_STATE = select(func.count()).where(
+    pending.c.state.is_not(None),
+    pending.c.expires_at > bindparam("moment", type_=UtcDateTime()),
+    pending.c.created_at < bindparam("before", type_=UtcDateTime()),
+)
 EXPIRE_PENDING = delete(pending).where(
     pending.c.digest.in_(
         select(pending.c.digest)
@@ -168,6 +173,11 @@ def delete_every_pending(tx: Connection) -> int:
 def delete_oldest(tx: Connection, subject: SubjectId, *, purpose: Purpose, kept: int) -> None:
     """Void all but the *kept* newest of one purpose."""
     tx.execute(DELETE_OLDEST, {"subject": subject, "for_purpose": purpose, "kept": kept})
+
+
+def count_with_older_state(db: Connection, *, before: datetime, now: datetime) -> int:
+    """Return how many living rows hold a sealed state and began before a moment."""
+    return db.execute(COUNT_WITH_OLDER_STATE, {"before": before, "moment": now}).scalar_one()
 
 
 def expire(tx: Connection, *, now: datetime, limit: int) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from twinlock.core.proof import Acr, SubjectId
 from twinlock.db.types import UtcDateTime, database_now, half_a_minute_ago
@@ -101,6 +101,13 @@ STEP_UP = (
 )
 LIST_CHANGED = select(session.c.id, session.c.changed_at).where(
     session.c.changed_at > half_a_minute_ago()
+)
+COUNT_WITH_OLDER_TOKENS = select(func.count()).where(
+    session.c.cookie_digest.is_(None),
+    session.c.ended_at.is_(None),
+    session.c.expires_at > bindparam("moment", type_=UtcDateTime()),
+    session.c.idle_until > bindparam("moment", type_=UtcDateTime()),
+    session.c.rotated_at < bindparam("before", type_=UtcDateTime()),
 )
 EXPIRE_SESSIONS = delete(session).where(
     session.c.id.in_(
@@ -240,6 +247,11 @@ def step_up(
 def list_changed(db: Connection) -> dict[str, datetime]:
     """Return the sessions changed in the last half minute, with the moment of the change."""
     return {row.id: row.changed_at for row in db.execute(LIST_CHANGED)}
+
+
+def count_with_older_tokens(db: Connection, *, before: datetime, now: datetime) -> int:
+    """Return how many living sessions hold a refresh token that was issued before a moment."""
+    return db.execute(COUNT_WITH_OLDER_TOKENS, {"before": before, "moment": now}).scalar_one()
 
 
 def expire(tx: Connection, *, now: datetime, limit: int) -> int:

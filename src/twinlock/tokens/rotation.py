@@ -9,9 +9,10 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from twinlock.core.errors import SealBrokenError
 from twinlock.core.keyring import Keyring
 from twinlock.tokens import store
-from twinlock.tokens.signing_keys import KeySet, generate, open_key_set, resealed
+from twinlock.tokens.signing_keys import KeySet, StoredKey, generate, open_key_set, resealed
 
 LATE_SIGNING: Final = timedelta(minutes=1)
 """How long another process may go on signing with a key that was rotated meanwhile."""
@@ -26,11 +27,12 @@ def ensure_active(tx: Connection, keyring: Keyring, *, now: datetime) -> None:
 def rotate(tx: Connection, keyring: Keyring, *, now: datetime) -> bool:
     """Let a new key sign from now on; tell whether it is this call's and not a rival's.
 
-    Of several rotations at once one takes the active mark away, and only its key is stored.
+    Of several rotations at once one takes the active mark from the old key; the others find
+    the mark taken again, by its new key, and store nothing.
     """
     old = store.get_active(tx)
-    if old is not None and not store.stop_signing(tx, old.kid, now=now):
-        return False
+    if old is not None:
+        store.stop_signing(tx, old.kid, now=now)
     return store.insert_active(tx, generate(keyring, now=now))
 
 
@@ -53,11 +55,15 @@ def load(
 def reseal(tx: Connection, keyring: Keyring) -> int:
     """Seal again what an older master key sealed; return how many keys that were.
 
-    Raises:
-        SealBrokenError: A key does not open.
+    A key that does not open is left as it is: whoever loads the set raises the alarm.
     """
     stale = [key for key in store.find_all(tx) if keyring.is_stale_seal(key.private_key)]
-    return sum(
-        store.replace_seal(tx, key.kid, old=key.private_key, new=resealed(key, keyring))
-        for key in stale
-    )
+    return sum(_reseal(tx, key, keyring) for key in stale)
+
+
+def _reseal(tx: Connection, key: StoredKey, keyring: Keyring) -> bool:
+    try:
+        new = resealed(key, keyring)
+    except SealBrokenError:
+        return False
+    return store.replace_seal(tx, key.kid, old=key.private_key, new=new)

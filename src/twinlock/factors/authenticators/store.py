@@ -134,6 +134,22 @@ def make_seal(
     return keyring.mac(_SEAL, *content)
 
 
+def renewed_seal(
+    db: Connection,
+    keyring: Keyring,
+    *,
+    account: SubjectId,
+    generation: int,
+    seal: bytes,
+    awaits_enrollment: bool,
+) -> bytes | None:
+    """Return the same seal under the newest master key; None if the rows are not what it says."""
+    rows = db.execute(FIND_AUTHENTICATORS, {"subject": account}).all()
+    pairs = [(row.id, row.method) for row in rows]
+    content = _sealed_content(account, generation, pairs, awaits_enrollment=awaits_enrollment)
+    return keyring.mac(_SEAL, *content) if keyring.is_mac(seal, _SEAL, *content) else None
+
+
 def insert_authenticator(tx: Connection, account: SubjectId, new: Authenticator) -> None:
     """Add an authenticator; the caller writes the new seal."""
     row = {

@@ -9,7 +9,7 @@ from twinlock.core.errors import SealBrokenError
 from twinlock.core.keyring import Keyring
 from twinlock.core.proof import Reason, Rejected, SubjectId, Verified
 from twinlock.core.secrets import random_bytes
-from twinlock.factors.protocol import Holder, Prompt
+from twinlock.factors.protocol import Batch, Holder, Prompt
 from twinlock.factors.totp import otpauth, rfc6238, store
 
 KEY_BYTES: Final = 20
@@ -159,19 +159,30 @@ class TotpFactor:
         """
         return _Place.of(row).open(self._keyring, row.key)
 
-    def reseal(self, tx: Connection, *, after: str, limit: int) -> tuple[str, int] | None:
-        """Re-seal one batch under the newest master key; see ``flows/rotation.py``.
-
-        Returns:
-            The last id of the batch and how many were re-sealed; None when there are no more.
-        """
+    def reseal(self, tx: Connection, *, after: str, limit: int) -> Batch | None:
+        """Re-seal one batch under the newest master key; None when there are no more."""
         rows = store.list_keys(tx, after=after, limit=limit)
-        resealed = 0
-        for row in rows:
-            if self._keyring.is_stale_seal(row.key):
-                new = _Place.of(row).seal(self._keyring, self.open_key(row))
-                resealed += store.reseal_key(tx, row.authenticator_id, old=row.key, new=new)
-        return (rows[-1].authenticator_id, resealed) if rows else None
+        stale = [row for row in rows if self._keyring.is_stale_seal(row.key)]
+        broken = tuple(row.authenticator_id for row in stale if not self._opens(row))
+        resealed = sum(self._reseal(tx, row) for row in stale if row.authenticator_id not in broken)
+        return Batch(rows[-1].authenticator_id, resealed, broken) if rows else None
+
+    def find_broken(self, db: Connection, *, after: str, limit: int) -> Batch | None:
+        """Try to open one batch of keys; None when there are no more."""
+        rows = store.list_keys(db, after=after, limit=limit)
+        broken = tuple(row.authenticator_id for row in rows if not self._opens(row))
+        return Batch(rows[-1].authenticator_id, broken=broken) if rows else None
+
+    def _reseal(self, tx: Connection, row: Row[Any]) -> bool:
+        new = _Place.of(row).seal(self._keyring, self.open_key(row))
+        return store.reseal_key(tx, row.authenticator_id, old=row.key, new=new)
+
+    def _opens(self, row: Row[Any]) -> bool:
+        try:
+            self.open_key(row)
+        except SealBrokenError:
+            return False
+        return True
 
 
 class _Place:

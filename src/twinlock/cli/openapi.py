@@ -1,0 +1,13 @@
+"""``twinlock openapi``: the document that ``/openapi.json`` would serve."""
+
+from twinlock.app import create_app
+from twinlock.cli import output
+from twinlock.config import Settings
+
+app = output.single()
+
+
+@app.command()
+def openapi(*, json: output.Json = False) -> None:
+    """Print the OpenAPI document, which is JSON in any case."""
+    output.show(create_app(Settings()).openapi(), as_json=True)

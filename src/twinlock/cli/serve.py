@@ -1,0 +1,195 @@
+"""``twinlock serve``: the login server, by uvicorn, in one process or several."""
+
+import errno
+import logging
+import os
+import shutil
+import socket
+import sys
+from contextlib import closing, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from twinlock import __version__
+from twinlock.cli import output
+from twinlock.cli.init import Initialised, initialise, told_of_admin
+from twinlock.config import Settings
+from twinlock.flows import checkup
+from twinlock.web.logging import log_config
+
+if TYPE_CHECKING:
+    from uvicorn import Config
+
+log = logging.getLogger("twinlock.serve")
+
+KEEP_ALIVE_SECONDS: Final = 65
+"""Longer than reverse proxies keep idle connections, so that these hang up first."""
+GRACE_SECONDS: Final = 8
+"""What requests in progress get after a signal; Docker kills after ten."""
+BACKLOG: Final = 2_048
+
+_APPLICATION: Final = "twinlock.app:create_app"
+
+Init = Annotated[
+    bool, typer.Option("--init", help="First make what is missing, as `twinlock init` does.")
+]
+Host = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Listen there instead of TWINLOCK_HOST.")
+]
+Port = Annotated[
+    int | None,
+    typer.Option(metavar="PORT", min=1, max=65_535, help="Listen there instead of TWINLOCK_PORT."),
+]
+
+app = output.single()
+
+
+@app.command()
+def serve(
+    *, init: Init = False, host: Host = None, port: Port = None, json: output.Json = False
+) -> None:
+    """Run the login server until it is told to stop (Ctrl-C or SIGTERM)."""
+    # The workers read their settings from the environment, too.
+    os.environ.update({"TWINLOCK_HOST": host} if host else {})
+    os.environ.update({"TWINLOCK_PORT": str(port)} if port else {})
+    settings = Settings()
+    with closing(_listen(settings)) as listener:  # first: whoever cannot serve changes nothing
+        done = initialise(settings) if init else None
+        with output.opened(settings) as flows:
+            has_admin = checkup.has_admin(flows.parts)
+        _greet(settings, done, has_admin=has_admin, as_json=json)
+        _run(settings, listener)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        output.refuse(_why_not(error, settings))
+    listener.set_inheritable(True)
+    return listener
+
+
+def _why_not(error: OSError, settings: Settings) -> str:
+    place = f"{settings.host} port {settings.port}"
+    match error.errno:
+        case errno.EADDRINUSE:
+            return (
+                f"{place} is in use, perhaps by another `twinlock serve`. Stop it, or choose "
+                f"another port: TWINLOCK_PORT={settings.port + 1}"
+            )
+        case errno.EACCES:
+            return f"{place} needs rights that this user does not have. Choose a port above 1023."
+        case _:
+            return f"{place} cannot be listened on: {error.strerror}. Change TWINLOCK_HOST."
+
+
+def _greet(settings: Settings, done: Initialised | None, *, has_admin: bool, as_json: bool) -> None:
+    """Tell people at a terminal what runs and what to try; a first password in any case."""
+    facts = {
+        "url": settings.base_url,
+        "has_admin": has_admin,
+        "initialised": None if done is None else asdict(done),
+    }
+    lines = [f"Twinlock {__version__} serves {settings.base_url}"]
+    if done is not None:
+        lines += told_of_admin(done)
+    elif not has_admin:
+        lines += ["", f"There is no administrator yet. Type: {output.CREATE_ADMIN}"]
+    if not settings.is_production and sys.stdout.isatty():
+        if done is not None and not done.installation_created:
+            lines.append(f"The data of the last time is there: {done.data_dir}")
+        lines += _next_steps(settings)
+    output.show(facts, *lines, as_json=as_json)
+    sys.stdout.flush()
+
+
+def _next_steps(settings: Settings) -> list[str]:
+    url = settings.base_url
+    form = "-d grant_type=password -d username=admin --data-urlencode password@-"
+    return [
+        "",
+        "What to try next:",
+        f"  1. Open {url}/docs, press Authorize, and sign in as admin with the password.",
+        f"  2. Add a second factor:   {_program()} factor enroll admin totp",
+        f"  3. Ask for a token:       curl {form} {url}/token",
+        "     (type the password and Ctrl-D; with a second factor, the code right after it)",
+        "",
+        "Ctrl-C stops the server; the data stays.",
+    ]
+
+
+def _program() -> str:
+    """Return how this program is called from here."""
+    script = Path(sys.executable).with_name("twinlock")
+    if shutil.which("twinlock") or not script.is_file():
+        return "twinlock"
+    with suppress(ValueError):
+        return str(script.relative_to(Path.cwd()))
+    return str(script)
+
+
+def _run(settings: Settings, listener: socket.socket) -> None:
+    """Serve until a signal comes; requests in progress are finished.
+
+    Raises:
+        typer.Exit: The application did not start.
+    """
+    from uvicorn import Server
+    from uvicorn.config import STARTUP_FAILURE
+    from uvicorn.supervisors.multiprocess import Multiprocess
+
+    config = _uvicorn_config(settings)
+    log.info(
+        "server_started",
+        extra={
+            "version": __version__,
+            "environment": settings.environment,
+            "host": settings.host,
+            "port": settings.port,
+            "workers": settings.workers,
+        },
+    )
+    if settings.workers > 1:
+        supervisor = Multiprocess(config, sockets=[listener])
+        supervisor.run()
+        has_failed = any(one.exitcode == STARTUP_FAILURE for one in supervisor.processes)
+    else:
+        server = Server(config)
+        with suppress(KeyboardInterrupt, SystemExit):  # uvicorn's, when it has ended by itself
+            server.run(sockets=[listener])
+        has_failed = not server.started
+    log.info("server_stopped")
+    if has_failed:
+        output.refuse("The server did not start; its log says why.")
+
+
+def _uvicorn_config(settings: Settings) -> "Config":
+    from uvicorn import Config
+
+    from twinlock.cli.http import BoundedHttp
+
+    return Config(
+        _APPLICATION,
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        http=BoundedHttp,
+        lifespan="on",
+        log_config=log_config(is_development=not settings.is_production),
+        access_log=False,  # ours holds the route's template instead of the path
+        proxy_headers=False,  # the routes believe configured proxies only
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
