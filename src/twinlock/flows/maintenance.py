@@ -20,6 +20,9 @@ from twinlock.throttle import store as throttle
 BATCH: Final = 200
 """Rows of one transaction: few enough that nobody who waits for it notices."""
 
+KEEP_ENDED: Final = timedelta(days=7)
+"""How long a session that was ended keeps its row."""
+
 Expire = Callable[..., int]
 
 
@@ -49,6 +52,7 @@ def clean_up(
     kinds: dict[str, Expire] = {
         "pending": partial(pending.expire, now=now),
         "sessions": partial(sessions.expire, now=now),
+        "ended_sessions": partial(sessions.expire_ended, before=now - KEEP_ENDED),
         "counts": partial(throttle.expire, now=now),
         "familiar": partial(throttle.expire_familiar, now=now),
         "events": partial(audit.expire, older_than=now - keep_events),

@@ -88,14 +88,18 @@ class OldKeyUses:
 class SecretRotation:
     """Brings everything at rest under a new master key."""
 
-    def __init__(self, parts: Parts, *, pause: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self, parts: Parts, *, batch: int = BATCH, pause: Callable[[], object] | None = None
+    ) -> None:
         """Prepare.
 
         Args:
             parts: The installation.
+            batch: Values of one transaction.
             pause: Called between two transactions; by default a hundredth of a second.
         """
         self._parts = parts
+        self._batch = batch
         self._pause = pause or (lambda: threading.Event().wait(_PAUSE_SECONDS))
 
     def is_unfinished(self) -> bool:
@@ -178,7 +182,9 @@ class SecretRotation:
     def _reseal_factor(self, factor: KeepsSecrets, progress: Progress) -> tuple[int, list[str]]:
         values, after = 0, ""
         broken: list[str] = []
-        while batch := self._parts.database.transaction(factor.reseal, after=after, limit=BATCH):
+        while batch := self._parts.database.transaction(
+            factor.reseal, after=after, limit=self._batch
+        ):
             values += batch.resealed
             broken += [f"{factor.method} {one}" for one in batch.broken]
             after = batch.last
@@ -189,7 +195,7 @@ class SecretRotation:
     def _reseal_subjects(self, progress: Progress) -> tuple[int, list[str]]:
         values, after = 0, ""
         broken: list[str] = []
-        while rows := self._parts.database.reading(list_subjects, after=after, limit=BATCH):
+        while rows := self._parts.database.reading(list_subjects, after=after, limit=self._batch):
             stale = [row for row in rows if self._parts.keyring.is_stale_mac(row.seal)]
             if stale:
                 resealed, left = self._parts.database.transaction(self._reseal_stale, stale)

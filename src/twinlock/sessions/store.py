@@ -116,6 +116,16 @@ EXPIRE_SESSIONS = delete(session).where(
         .limit(bindparam("limit"))
     )
 )
+EXPIRE_ENDED = delete(session).where(
+    session.c.id.in_(
+        select(session.c.id)
+        .where(
+            session.c.ended_at.is_not(None),
+            session.c.ended_at < bindparam("before", type_=UtcDateTime()),
+        )
+        .limit(bindparam("limit"))
+    )
+)
 
 
 def insert_session(tx: Connection, new: Session, *, cookie_digest: bytes | None) -> None:
@@ -257,6 +267,11 @@ def count_with_older_tokens(db: Connection, *, before: datetime, now: datetime) 
 def expire(tx: Connection, *, now: datetime, limit: int) -> int:
     """Delete at most *limit* sessions whose absolute lifetime is over; return how many."""
     return tx.execute(EXPIRE_SESSIONS, {"moment": now, "limit": limit}).rowcount
+
+
+def expire_ended(tx: Connection, *, before: datetime, limit: int) -> int:
+    """Delete at most *limit* sessions that ended before a moment; return how many."""
+    return tx.execute(EXPIRE_ENDED, {"before": before, "limit": limit}).rowcount
 
 
 def _session(row: Row[Any] | None) -> Session | None:

@@ -37,3 +37,9 @@ session = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Index("ix_session_subject_id_created_at", "subject_id", "created_at"),
 )
+Index(
+    "ix_session_ended_at",
+    session.c.ended_at,
+    sqlite_where=session.c.ended_at.is_not(None),
+    postgresql_where=session.c.ended_at.is_not(None),
+)

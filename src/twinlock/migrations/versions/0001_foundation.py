@@ -144,6 +144,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("cookie_digest", name="uq_session_cookie_digest"),
     )
     op.create_index("ix_session_changed_at", "session", ["changed_at"], unique=False)
+    op.create_index(
+        "ix_session_ended_at",
+        "session",
+        ["ended_at"],
+        unique=False,
+        sqlite_where=sa.text("ended_at IS NOT NULL"),
+        postgresql_where=sa.text("ended_at IS NOT NULL"),
+    )
     op.create_index("ix_session_expires_at", "session", ["expires_at"], unique=False)
     op.create_index(
         "ix_session_subject_id_created_at", "session", ["subject_id", "created_at"], unique=False
@@ -238,6 +246,12 @@ def downgrade() -> None:
     op.drop_table("signing_key")
     op.drop_index("ix_session_subject_id_created_at", table_name="session")
     op.drop_index("ix_session_expires_at", table_name="session")
+    op.drop_index(
+        "ix_session_ended_at",
+        table_name="session",
+        sqlite_where=sa.text("ended_at IS NOT NULL"),
+        postgresql_where=sa.text("ended_at IS NOT NULL"),
+    )
     op.drop_index("ix_session_changed_at", table_name="session")
     op.drop_table("session")
     op.drop_index("ix_recovery_code_subject_id", table_name="recovery_code")
