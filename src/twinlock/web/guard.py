@@ -6,7 +6,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from fastapi import Depends, HTTPException, WebSocketException
 from fastapi.openapi.models import OAuth2 as OAuth2Model
@@ -27,11 +27,13 @@ from twinlock.web.problems import (
 )
 from twinlock.web.runtime import Runtime, runtime_of
 
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _COOKIE_NAME: Final = cookies.SESSION.encode()
-_POLICY_VIOLATION: Final = 1008
+POLICY_VIOLATION: Final = 1008
 _COME_BACK: Final = timedelta(seconds=2)
 SCHEME_NAME: Final = "Twinlock"
+USER_KEY: Final = "twinlock.user"
+"""Where the ASGI scope holds the user whom a layer let pass, for applications to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,19 @@ class Demand:
             raise ProblemError(
                 403, "insufficient_scope", "Not allowed.", headers={"WWW-Authenticate": challenge}
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Whom a layer in front of the application let pass, for the guards behind it.
+
+    It names its installation: the users of one are nobody to another that is mounted inside.
+    """
+
+    runtime: Runtime
+    user: User
+
+    KEY: ClassVar[str] = "twinlock.admitted"
 
 
 class Guard(SecurityBase):
@@ -104,7 +119,18 @@ class Guard(SecurityBase):
         try:
             return await self._user(connection)
         except HTTPException as error:
-            raise WebSocketException(_POLICY_VIOLATION, str(error.detail)) from error
+            raise WebSocketException(POLICY_VIOLATION, str(error.detail)) from error
+
+    async def require_user(self, connection: HTTPConnection) -> User:
+        """Return the user of a request that must have one.
+
+        Raises:
+            ProblemError: The request may not pass.
+        """
+        user = await self._user(connection)
+        if user is None:
+            raise not_authenticated()
+        return user
 
     async def _user(self, connection: HTTPConnection) -> User | None:
         runtime = runtime_of(connection)
@@ -134,6 +160,9 @@ async def user_of(connection: HTTPConnection, runtime: Runtime) -> User | None:
         ProblemError: The credentials are not valid, or there is more than one kind.
         DatabaseUnavailableError: It cannot be decided now.
     """
+    admitted: Admitted | None = connection.scope.get(Admitted.KEY)
+    if admitted is not None and admitted.runtime is runtime:
+        return admitted.user
     authorization: bytes | None = None
     cookie_header: bytes | None = None
     for name, value in connection.scope["headers"]:
@@ -164,7 +193,7 @@ async def _user_of_cookie(connection: HTTPConnection, runtime: Runtime, secret: 
     if user is None:
         raise invalid_token("The session has ended.")
     is_websocket = connection.scope["type"] == "websocket"
-    if is_websocket or connection.scope["method"] not in _SAFE_METHODS:
+    if is_websocket or connection.scope["method"] not in SAFE_METHODS:
         if runtime.origin.is_cross_site(connection, has_cookie=True):
             raise ProblemError(403, "cross_site_request", "The request comes from another site.")
         claimed = connection.headers.get("x-csrf-token", "")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from starlette.requests import HTTPConnection
 
@@ -64,6 +65,15 @@ class Runtime:
     known_browser_lifetime: timedelta
 
 
+class Instance(Protocol):
+    """What the ASGI scope holds: a `Twinlock`."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """The running installation."""
+        ...
+
+
 class NotInstalledError(RuntimeError):
     """No instance is in the ASGI scope: `Twinlock.install(app)` puts it there."""
 
@@ -74,8 +84,7 @@ def runtime_of(connection: HTTPConnection) -> Runtime:
     Raises:
         NotInstalledError: The application has none.
     """
-    instance = connection.scope.get(SCOPE_KEY)
+    instance: Instance | None = connection.scope.get(SCOPE_KEY)
     if instance is None:
         raise NotInstalledError("call Twinlock(...).install(app) on this application first")
-    runtime: Runtime = instance.runtime
-    return runtime
+    return instance.runtime

@@ -1,0 +1,59 @@
+"""``python -m benchmarks [--full] [--only P1,P3]``: measure, print one table, keep a history."""
+
+import argparse
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from benchmarks import guarded_request, login_cost, report
+from benchmarks.postgres import postgres_url
+from benchmarks.results import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long to measure: ``--full`` takes more rounds, and the slow parts too."""
+
+    is_full: bool
+
+    def rounds(self, usually: int, *, full: int) -> int:
+        return full if self.is_full else usually
+
+
+Measure = Callable[[Effort], Awaitable[list[Result]]]
+
+
+async def p1(effort: Effort) -> list[Result]:
+    return await guarded_request.measure(rounds=effort.rounds(60, full=200), seconds=0.12)
+
+
+async def p3(effort: Effort) -> list[Result]:
+    with postgres_url("p3") as url:
+        return await login_cost.measure(
+            rounds=effort.rounds(6, full=10), logins=160, postgres_url=url
+        )
+
+
+MEASURES: dict[str, Measure] = {"P1": p1, "P3": p3}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--full", action="store_true", help="more rounds, and the slow parts too")
+    parser.add_argument("--only", default="", help="goals to measure, such as P1,P3")
+    parser.add_argument("--dry", action="store_true", help="print only, keep no record")
+    given = parser.parse_args()
+    wanted = [name for name in given.only.upper().split(",") if name] or list(MEASURES)
+    results: list[Result] = []
+    for name in wanted:
+        begun = time.monotonic()
+        found = asyncio.run(MEASURES[name](Effort(given.full)))
+        report.print_results(found)
+        print(f"  ({name} took {time.monotonic() - begun:.0f} s)", flush=True)
+        results += found
+    if not given.dry:
+        report.keep(results, is_full=given.full)
+
+
+main()

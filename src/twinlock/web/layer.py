@@ -1,0 +1,149 @@
+"""The guard as a pure ASGI layer: for whole routers and mounted apps, and for reverse proxies.
+
+It asks what ``CurrentUser`` and ``require(…)`` ask, before the application sees the request,
+and leaves the user in the scope, where they find it again without another look.
+"""
+
+from typing import Final
+
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from twinlock.core.principal import User
+from twinlock.web.guard import (
+    POLICY_VIOLATION,
+    SAFE_METHODS,
+    USER_KEY,
+    Admitted,
+    Demand,
+    Guard,
+)
+from twinlock.web.problems import ProblemError
+from twinlock.web.runtime import SCOPE_KEY, Instance, runtime_of
+
+_ORIGINAL_METHOD: Final = ("x-forwarded-method", "x-original-method")
+
+
+class GuardLayer:
+    """Lets only the signed-in reach an ASGI application, and tells it who they are.
+
+    ``app.mount("/admin", GuardLayer(admin_app, auth, demand=Demand(roles=frozenset({"admin"}))))``
+    guards everything under a path, whatever it is written with. Inside, the `User` is
+    ``scope["twinlock.user"]``, and what ``CurrentUser`` gives.
+
+    A CORS middleware belongs in front of it: browsers send no credentials with a preflight.
+    """
+
+    def __init__(
+        self, app: ASGIApp, instance: Instance | None = None, *, demand: Demand | None = None
+    ) -> None:
+        """Stand before *app*.
+
+        Args:
+            app: Any ASGI application.
+            instance: Whose users pass; None for the nearest that is installed around it.
+            demand: What must be proven beyond being signed in.
+        """
+        self._app = app
+        self._instance = instance
+        self._guard = Guard(demand)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer it with what is missing."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        if self._instance is not None:
+            scope[SCOPE_KEY] = self._instance
+        connection = HTTPConnection(scope)
+        try:
+            user = await self._guard.require_user(connection)
+        except ProblemError as error:
+            await _refuse(error, scope, receive, send)
+            return
+        scope[USER_KEY] = user
+        scope[Admitted.KEY] = Admitted(runtime_of(connection), user)
+        await self._app(scope, receive, send)
+
+
+class ForwardAuth:
+    """Tells a reverse proxy whether a request may pass, and whose it is.
+
+    For nginx's ``auth_request``, Caddy's ``forward_auth`` and Traefik's ``ForwardAuth``: the
+    proxy sends the request's headers to *path* and lets it pass on 204. What it then puts into
+    headers for the application behind must come from this answer alone: the proxy has to drop
+    ``Remote-*`` headers that a client sends.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        instance: Instance | None = None,
+        *,
+        path: str = "/forward-auth",
+        demand: Demand | None = None,
+    ) -> None:
+        """Answer at *path* of *app*, and leave every other path alone."""
+        self._app = app
+        self._instance = instance
+        self._path = path
+        self._guard = Guard(demand)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the proxy."""
+        if scope["type"] != "http" or scope["path"] != self._path:
+            await self._app(scope, receive, send)
+            return
+        if self._instance is not None:
+            scope[SCOPE_KEY] = self._instance
+        connection = HTTPConnection(scope)
+        try:
+            user = await self._guard.require_user(connection)
+            _check_site(connection)
+        except ProblemError as error:
+            await _refuse(error, scope, receive, send)
+            return
+        headers = _identity(user)
+        await send({"type": "http.response.start", "status": 204, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def _check_site(connection: HTTPConnection) -> None:
+    """Refuse what another site's page sends with our cookie, by the method that it really has.
+
+    Raises:
+        ProblemError: 403.
+    """
+    headers = connection.headers
+    methods = {headers[name].upper() for name in _ORIGINAL_METHOD if name in headers}
+    if methods <= SAFE_METHODS or "authorization" in headers:
+        return
+    if runtime_of(connection).origin.is_cross_site(connection, has_cookie=True):
+        raise ProblemError(403, "cross_site_request", "The request comes from another site.")
+
+
+def _identity(user: User) -> list[tuple[bytes, bytes]]:
+    """Return the headers that applications behind a proxy know."""
+    values = {
+        b"remote-user": user.username,
+        b"remote-email": user.email or "",
+        b"remote-name": user.full_name or "",
+        b"remote-groups": ",".join(sorted(user.roles)),
+        b"remote-subject": user.id,
+        b"remote-acr": user.acr,
+        b"cache-control": "no-store",
+    }
+    return [(name, _field(value)) for name, value in values.items() if value]
+
+
+def _field(value: str) -> bytes:
+    """Return a field value in UTF-8, free of what could end it (RFC 9110 section 5.5)."""
+    kept = value if value.isprintable() else "".join(filter(str.isprintable, value))
+    return kept.encode("utf-8", "replace")
+
+
+async def _refuse(error: ProblemError, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": error.detail})
+        return
+    await error.response()(scope, receive, send)
