@@ -1,14 +1,17 @@
 """What every test may ask for, and what none may do: leave this machine."""
 
+import itertools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import settings
 
+from tests.support.home import Furnished, Home
 from tests.support.house import House, migrate
 from tests.support.network import forbid_outside_network
 from tests.support.postgres import PostgresMissingError, PostgresServer
@@ -133,3 +136,36 @@ def client(house: House) -> Iterator[TestClient]:
     """A client of the running login server of `house`."""
     with house.open() as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def furnished(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -> Furnished:
+    """What every `home` is a copy of."""
+    return Furnished.make(tmp_path_factory.mktemp("furnished"), migrated_sqlite)
+
+
+@pytest.fixture
+def settle(tmp_path: Path, furnished: Furnished) -> Iterator[Callable[..., Home]]:
+    """Gives running homes of any settings: a call is a home of its own."""
+    numbers = itertools.count()
+    with ExitStack() as running:
+
+        def settle(**settings: object) -> Home:
+            house, john = furnished.copy(tmp_path / f"home-{next(numbers)}", **settings)
+            return Home(house, running.enter_context(house.open()), john)
+
+        yield settle
+
+
+@pytest.fixture
+def home(settle: Callable[..., Home]) -> Home:
+    """A running installation on SQLite in which johndoe has an authenticator app."""
+    return settle()
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory, furnished: Furnished) -> Iterator[Home]:
+    """A home that all tests of a module share, and that none of them changes."""
+    house, john = furnished.copy(tmp_path_factory.mktemp("standing"))
+    with house.open() as client:
+        yield Home(house, client, john)

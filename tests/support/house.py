@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from anyio.from_thread import BlockingPortal
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -78,6 +79,7 @@ class House:
         create_installation(database, keyring, OPERATOR, now=self.clock())
         database.close()
         self.app: FastAPI = create_app(self.settings, clock=self.clock)
+        self._portal: BlockingPortal | None = None
 
     @property
     def auth(self) -> Twinlock:
@@ -123,11 +125,19 @@ class House:
     def open(self) -> Iterator[TestClient]:
         """Start the server's application and give a client of it."""
         with TestClient(self.app, base_url=BASE_URL, raise_server_exceptions=True) as client:
+            self._portal = client.portal
             yield client
+        self._portal = None
 
-    def client(self) -> TestClient:
-        """Return another client of the running application, with cookies of its own."""
-        return TestClient(self.app, base_url=BASE_URL)
+    def client(self, ip: str = "testclient") -> TestClient:
+        """Return another client of the running application, with cookies of its own.
+
+        Args:
+            ip: Where it is; by default nowhere, like the client that `open` gives.
+        """
+        client = TestClient(self.app, base_url=BASE_URL, client=(ip, 50_000))
+        client.portal = self._portal  # the running event loop, instead of one for each request
+        return client
 
     def create(
         self, username: str = "johndoe", password: str | None = PASSWORD, **given: Any

@@ -150,11 +150,16 @@ async def read_form(request: Request) -> Form:
     if request.scope["query_string"]:
         raise OAuthError("invalid_request", "Parameters belong into the body, not into the URL.")
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != _FORM:
+    body = await request.body()
+    if media_type != _FORM and (media_type or body):
         raise OAuthError("invalid_request", f"The body must be {_FORM}.")
     try:
-        body = (await request.body()).decode("ascii")
-        pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
+        pairs = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            max_num_fields=_MAX_FIELDS,
+            errors="strict",
+        )
     except ValueError as error:
         raise OAuthError("invalid_request", "The form cannot be read.") from error
     form = dict(pairs)

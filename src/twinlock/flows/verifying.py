@@ -58,7 +58,9 @@ class Verifying:
         return tuple(offered), state
 
     def method_of_code(self, factors: Authenticators, code: str) -> str:
-        """Tell which method a typed code belongs to by its length: short ones are an app's."""
+        """Tell which method a typed code belongs to: short ones of digits alone are an app's."""
+        if any(character.isalpha() for character in code):
+            return self._parts.recovery_codes.method
         typed = sum(character.isdecimal() for character in code)
         lengths = {one.code_digits: one.method for one in factors.all if one.code_digits}
         return lengths.get(typed, self._parts.recovery_codes.method)
