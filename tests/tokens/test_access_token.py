@@ -240,6 +240,10 @@ def test_a_token_is_not_good_before_its_time(nbf: int, is_accepted: bool) -> Non
     assert (accept(forge(payload=PAYLOAD | {"nbf": nbf})) is not None) is is_accepted
 
 
+def test_a_token_from_the_future_is_refused_whatever_its_nbf_says() -> None:
+    assert accept(forge(payload=PAYLOAD | {"iat": T + 1, "nbf": T - 1})) is None
+
+
 def test_the_last_second_of_the_calendar_is_a_moment() -> None:
     latest = 253_402_300_799
 
@@ -620,6 +624,12 @@ def test_claims_that_nobody_would_accept_are_not_signed() -> None:
 @pytest.mark.parametrize("token", [TOKEN, forge(HEADER | {"kid": "unknown"}), TOKEN + "tampered"])
 def test_a_key_id_is_read_without_verifying(token: str) -> None:
     assert claimed_kid(token) in (KID, "unknown")
+
+
+@pytest.mark.parametrize("alg", ["none", "HS256", ""])
+def test_no_key_is_looked_for_in_vain(alg: str) -> None:
+    """A token that no key could make acceptable must not cause newer keys to be loaded."""
+    assert claimed_kid(forge(HEADER | {"alg": alg})) is None
 
 
 # --- anything at all ------------------------------------------------------------------------

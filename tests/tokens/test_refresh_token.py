@@ -45,7 +45,7 @@ def test_a_token_names_its_session_and_place(counter: int) -> None:
 
 
 def test_a_token_can_be_recognised_and_sent_anywhere() -> None:
-    """RFC 6749 section 5.1: refresh tokens are made of printable ASCII."""
+    """RFC 6749 appendix A.17: a refresh token is made of printable ASCII."""
     assert TOKEN.startswith("tlr_")
     assert set(TOKEN) <= set(string.ascii_letters + string.digits + "-_")
     assert len(TOKEN) == 79

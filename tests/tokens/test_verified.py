@@ -58,10 +58,11 @@ def test_a_newer_entry_takes_the_place_of_the_older() -> None:
     assert held(tokens, "first", "second") == ["first", "second"]
 
 
-def test_a_token_that_changes_hands_leaves_nothing_behind() -> None:
+@pytest.mark.parametrize("expires_at", [LATER, LATER + TICK])
+def test_a_token_that_changes_hands_leaves_nothing_behind(expires_at: datetime) -> None:
     tokens = VerifiedTokens[str]()
     remember(tokens, "one", "alice")
-    remember(tokens, "one", "bob", expires_at=LATER + TICK)
+    remember(tokens, "one", "bob", expires_at=expires_at)
 
     tokens.forget_session("alice")
     assert held(tokens, "one") == ["one"]
@@ -130,6 +131,16 @@ def test_expired_tokens_make_room_before_living_ones() -> None:
     assert len(tokens) == 2
 
 
+def test_a_later_expiry_replaces_the_earlier() -> None:
+    tokens = VerifiedTokens[str]()
+    remember(tokens, "one", "alice", expires_at=NOW + timedelta(minutes=1))
+    remember(tokens, "one", "alice", expires_at=LATER)
+
+    remember(tokens, "other", "bob", now=NOW + timedelta(minutes=5))
+
+    assert held(tokens, "one", now=LATER - TICK) == ["one"]
+
+
 def test_the_oldest_makes_room_when_all_live() -> None:
     tokens = VerifiedTokens[str](capacity=2)
     for minute, name in enumerate(("oldest", "older", "new")):
@@ -151,15 +162,27 @@ def test_expired_tokens_take_no_memory() -> None:
 
 def test_a_session_that_comes_and_goes_takes_no_memory() -> None:
     """Forgetting leaves a note of the expiry behind; such notes must not pile up."""
-    tokens = VerifiedTokens[str](capacity=10)
-    remember(tokens, "kept", "bob", expires_at=LATER + TICK)
+    tokens = VerifiedTokens[str](capacity=3)
+    remember(tokens, "late", "bob", expires_at=LATER + TICK)
+    remember(tokens, "soon", "carol", expires_at=LATER - TICK)
 
-    for _ in range(10_000):
+    for _ in range(100):
         remember(tokens, "again", "alice")
         tokens.forget_session("alice")
+        assert len(tokens._expiries) <= 7
 
-    assert len(tokens._expiries) <= 21
-    assert held(tokens, "kept", "again") == ["kept"]
+    remember(tokens, "third", "dave")
+    remember(tokens, "fourth", "erin")
+    assert held(tokens, "late", "soon", "again", "third", "fourth") == ["late", "third", "fourth"]
+
+
+def test_after_forgetting_everything_nothing_is_left() -> None:
+    tokens = VerifiedTokens[str]()
+    remember(tokens, "one", "alice")
+
+    tokens.forget_all()
+
+    assert (tokens._entries, tokens._of_session, tokens._expiries) == ({}, {}, [])
 
 
 def test_too_long_a_token_is_not_even_hashed() -> None:
@@ -267,11 +290,20 @@ def test_a_flood_of_refusals_is_bounded() -> None:
     refused = RefusedTokens(capacity=3)
     for number in range(10):
         refused.add(f"forged {number}", at=0.0)
-    refused.add("forged 7", at=0.0)
-    refused.add("one more", at=0.0)
 
     assert len(refused) == 3
-    assert [n for n in range(10) if refused.has(f"forged {n}", at=0.0)] == [7, 9]
+    assert [n for n in range(10) if refused.has(f"forged {n}", at=0.0)] == [7, 8, 9]
+
+
+def test_repeating_a_refusal_pushes_out_no_other() -> None:
+    refused = RefusedTokens(capacity=2)
+    refused.add("first", at=0.0)
+    refused.add("second", at=0.0)
+
+    refused.add("second", at=0.5)
+
+    assert refused.has("first", at=0.5)
+    assert refused.has("second", at=1.25)
 
 
 def test_refusals_end_with_the_keys_that_they_were_made_with() -> None:
