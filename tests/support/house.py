@@ -1,6 +1,7 @@
 """A whole installation for tests: keys, database, accounts, a movable clock and a client."""
 
 import contextlib
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -71,7 +72,8 @@ class House:
             "hash_iterations": 1,
             "hash_threads": 1,
         }
-        self.settings = Settings(**{**given, **settings})
+        self._given = {**given, **settings}
+        self.settings = Settings(**self._given)
         self.clock = MovableClock()
         create_key_file(self.settings.secret_keys_file)
         database = Database(database_url)
@@ -80,6 +82,13 @@ class House:
         database.close()
         self.app: FastAPI = create_app(self.settings, clock=self.clock)
         self._portal: BlockingPortal | None = None
+
+    def again(self, **settings: Any) -> "House":
+        """Return the same installation after a restart, with these settings changed."""
+        other = copy.copy(self)
+        other.settings = Settings(**{**self._given, **settings})
+        other.app = create_app(other.settings, clock=self.clock)
+        return other
 
     @property
     def auth(self) -> Twinlock:
