@@ -16,6 +16,7 @@ from twinlock.accounts.store import OwnAccounts
 from twinlock.api.routers import add_routes
 from twinlock.config import Settings, load_master_keys
 from twinlock.core.clock import Clock, utc_now
+from twinlock.core.errors import TwinlockError
 from twinlock.core.keyring import Keyring
 from twinlock.db.engine import Database
 from twinlock.factors.recovery_codes.factor import RecoveryCodes
@@ -211,9 +212,9 @@ def build_parts(
         InstallationError: Keys and database do not fit, or there are none.
         DatabaseUnavailableError: The database does not answer.
     """
-    keyring = _open_keyring(settings)
     database = Database(settings.database_url, pool_size=settings.database_pool_size)
     try:
+        keyring = _open_keyring(settings, database)
         require_current(database)
         digest_key = open_installation(database, keyring)
         data_dir = settings.data_dir if settings.data_dir.is_dir() else None
@@ -336,12 +337,20 @@ def close_runtime(runtime: Runtime) -> None:
     close_parts(runtime.parts)
 
 
-def _open_keyring(settings: Settings) -> Keyring:
+def _open_keyring(settings: Settings, database: Database) -> Keyring:
     """Return the master keys, followed through rotations where they come from a file."""
     if settings.secret_keys:
         return Keyring(load_master_keys(settings))
     watch = KeyFileWatch(settings.secret_keys_file, lambda: load_master_keys(settings))
-    return Keyring(load_master_keys(settings), changed=watch)
+
+    def is_ours(ring: Keyring) -> bool:
+        try:
+            open_installation(database, ring)
+        except TwinlockError:
+            return False
+        return True
+
+    return Keyring(load_master_keys(settings), changed=watch, is_ours=is_ours)
 
 
 def _write_token_url(app: FastAPI, prefix: str) -> None:

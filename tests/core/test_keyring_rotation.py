@@ -85,6 +85,21 @@ def test_keys_that_cannot_be_ours_are_refused_and_told(
     assert [record.message for record in caplog.records] == ["master_keys_refused"]
 
 
+def test_wholly_other_keys_are_taken_over_where_they_are_ours(source: Source) -> None:
+    """As for a process that was paused while the old key was rotated and dropped."""
+    asked: list[list[str]] = []
+
+    def is_ours(ring: Keyring) -> bool:
+        asked.append(ring.ids)
+        return True
+
+    ring = Keyring([OLD], changed=source, is_ours=is_ours)
+    source.next = [NEW]
+
+    assert ring.look_again() is True
+    assert asked == [ring.ids] == [Keyring([NEW]).ids]
+
+
 def test_known_keys_ask_for_nothing(ring: Keyring, source: Source) -> None:
     ring.open(ring.seal(b"plain", **PLACE), **PLACE)
     ring.is_mac(ring.mac("purpose"), "purpose")

@@ -22,6 +22,13 @@ from twinlock.flows.rotation import NOTICE, SecretRotation
 from twinlock.installation.key_file import read_keys
 from twinlock.testing.authenticator import FakeAuthenticator
 
+SEALED = (
+    "key_check from installation",
+    "digest_key from installation",
+    "private_key from signing_key",
+    "key from totp",
+    "seal from subject",
+)
 PEOPLE = ("johndoe", "alice", "bob")
 
 
@@ -86,9 +93,7 @@ def sealed_values(house: House) -> list[bytes]:
     """Everything at rest that carries the id of a master key."""
 
     def read(db: Connection) -> list[bytes]:
-        columns = ("key_check from installation", "digest_key from installation")
-        columns += ("private_key from signing_key", "key from totp", "seal from subject")
-        return [bytes(row[0]) for column in columns for row in db.execute(text(f"select {column}"))]
+        return [bytes(row[0]) for column in SEALED for row in db.execute(text(f"select {column}"))]
 
     return house.database.reading(read)
 

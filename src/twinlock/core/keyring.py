@@ -85,6 +85,7 @@ class Keyring:
         keys: Sequence[bytes],
         *,
         changed: Callable[[], Sequence[bytes] | None] = lambda: None,
+        is_ours: Callable[["Keyring"], bool] = lambda ring: False,
     ) -> None:
         """Derive from *keys*, each of 32 bytes, the newest first.
 
@@ -92,12 +93,15 @@ class Keyring:
             keys: The master keys.
             changed: Returns all keys if they are others than when it was last asked, else
                 None. Asked at every poll and for every unknown key id, so it must be quick.
+            is_ours: Tells whether a ring belongs to this installation; asked only of one that
+                shares no key with the present one, as after a long pause of this process.
 
         Raises:
             ConfigurationError: No key, a key of another length, or one key twice.
         """
         self._ring = _Ring.of(keys)
         self._changed = changed
+        self._is_ours = is_ours
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -116,8 +120,7 @@ class Keyring:
     def look_again(self) -> bool:
         """Take over keys that were added or dropped meanwhile; tell whether any were.
 
-        A ring that shares no key with the present one is somebody else's: it is refused and
-        logged, and the present one stays.
+        A ring that is somebody else's is refused and logged, and the present one stays.
         """
         with self._lock:  # asking and taking over are one step, or an older answer could win
             keys = self._changed()
@@ -125,8 +128,9 @@ class Keyring:
                 return False
             try:
                 ring = _Ring.of(keys)
-                if not ring.by_id.keys() & self._ring.by_id.keys():
-                    raise ConfigurationError("the keys are wholly others than those in use")
+                is_known = bool(ring.by_id.keys() & self._ring.by_id.keys())
+                if not is_known and not self._is_ours(Keyring(keys)):
+                    raise ConfigurationError("the keys are not those of this installation")
             except ConfigurationError as error:
                 log.critical("master_keys_refused", extra={"error": str(error)})
                 return False
