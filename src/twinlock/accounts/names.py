@@ -189,9 +189,10 @@ def check_email(text: str) -> EmailAddress | EmailProblem:
     if len(local_part.encode()) > MAX_LOCAL_PART:
         return EmailProblem.TOO_LONG
     address = f"{local_part}@{domain}"
-    if len(smtp_address(address).encode()) > MAX_EMAIL or len(address.encode()) > MAX_EMAIL:
+    key = canonical_email(address)
+    if max(len(text.encode()) for text in (address, smtp_address(address), key)) > MAX_EMAIL:
         return EmailProblem.TOO_LONG
-    return EmailAddress(address, canonical_email(address))
+    return EmailAddress(address, key)
 
 
 def smtp_address(address: str) -> str:
