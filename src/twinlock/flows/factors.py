@@ -216,12 +216,7 @@ class FactorManagement:
         sealed = self._verifying.seal_state(prompt.state or b"", begun)
         pending_store.insert_pending(tx, begun)
         pending_store.set_state(tx, begun.digest, state=sealed)
-        pending_store.delete_oldest(
-            tx,
-            account.subject,
-            purpose=Purpose.ENROLLMENT,
-            kept=self._parts.lifetimes.max_pending,
-        )
+        pending_store.delete_oldest(tx, begun, kept=self._parts.lifetimes.max_pending)
         self._record(
             tx, EventType.FACTOR_ENROLLMENT_BEGUN, user, caller, method=factor.method, now=now
         )

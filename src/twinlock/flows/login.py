@@ -165,6 +165,8 @@ class Login:
         self, handle: str, method: str, answer: object, request: Request, *, now: datetime
     ) -> SignedIn | Denied | Throttled:
         """Answer the second-factor prompt of a pending login."""
+        if self._parts.factors.get(method) is None:
+            return Denied()  # any text at all: neither counted nor written down
         counted = self._parts.database.transaction_once(
             self._count_answer, handle, method, request, now=now
         )
@@ -399,9 +401,7 @@ class Login:
         )
         offered, state = self._verifying.offer(tx, factors, begun, now=now)
         pending_store.insert_pending(tx, replace(begun, state=state))
-        pending_store.delete_oldest(
-            tx, account.subject, purpose=Purpose.LOGIN, kept=self._parts.lifetimes.max_pending
-        )
+        pending_store.delete_oldest(tx, begun, kept=self._parts.lifetimes.max_pending)
         audit.record(
             tx,
             Event(

@@ -95,7 +95,9 @@ class Opening:
         )
         secret = new_secret() if is_page else None
         sessions.insert_session(tx, session, cookie_digest=digest(secret) if secret else None)
-        ended = sessions.end_oldest(tx, account.subject, kept=lifetimes.max_sessions, now=now)
+        ended = sessions.end_oldest(
+            tx, account.subject, newest=session.id, kept=lifetimes.max_sessions, now=now
+        )
         return Opened(session, context, account, secret, ended)
 
     def issue(self, opened: Opened, *, now: datetime) -> Credentials:

@@ -131,6 +131,8 @@ class Reauthentication:
         now: datetime,
     ) -> SignedIn | Denied | Throttled:
         """Answer with a second factor; counts like every second-factor answer."""
+        if self._parts.factors.get(method) is None:
+            return Denied()  # any text at all: neither counted nor written down
         counted = self._parts.database.transaction_once(
             self._count_answer, user, handle, method, caller, now=now
         )
@@ -184,12 +186,7 @@ class Reauthentication:
             offered, state = self._verifying.offer(tx, factors, begun, now=now)
             begun = replace(begun, state=state)
         pending_store.insert_pending(tx, begun)
-        pending_store.delete_oldest(
-            tx,
-            user.id,
-            purpose=Purpose.REAUTHENTICATION,
-            kept=self._parts.lifetimes.max_pending,
-        )
+        pending_store.delete_oldest(tx, begun, kept=self._parts.lifetimes.max_pending)
         return ReauthenticationBegun(handle, offered)
 
     def _can_reach_phr(self, factors: Authenticators | NoSecondFactor) -> bool:

@@ -89,9 +89,10 @@ DELETE_OLDEST = delete(pending).where(
         .where(
             pending.c.subject_id == bindparam("subject"),
             pending.c.purpose == bindparam("for_purpose"),
+            pending.c.digest != bindparam("newest"),
         )
-        .order_by(pending.c.created_at.desc())
-        .offset(bindparam("kept"))
+        .order_by(pending.c.created_at.desc(), pending.c.digest)
+        .offset(bindparam("others"))
     )
 )
 COUNT_WITH_OLDER_STATE = select(func.count()).where(
@@ -170,9 +171,19 @@ def delete_every_pending(tx: Connection) -> int:
     return tx.execute(DELETE_EVERY_PENDING).rowcount
 
 
-def delete_oldest(tx: Connection, subject: SubjectId, *, purpose: Purpose, kept: int) -> None:
-    """Void all but the *kept* newest of one purpose."""
-    tx.execute(DELETE_OLDEST, {"subject": subject, "for_purpose": purpose, "kept": kept})
+def delete_oldest(tx: Connection, newest: Pending, *, kept: int) -> None:
+    """Void all but the *kept* newest of one purpose.
+
+    Args:
+        newest: What was just begun, which stays even where others began at the same moment.
+    """
+    params = {
+        "subject": newest.subject,
+        "for_purpose": newest.purpose,
+        "newest": newest.digest,
+        "others": kept - 1,
+    }
+    tx.execute(DELETE_OLDEST, params)
 
 
 def count_with_older_state(db: Connection, *, before: datetime, now: datetime) -> int:

@@ -45,9 +45,13 @@ END_OLDEST = (
     .where(
         session.c.id.in_(
             select(session.c.id)
-            .where(session.c.subject_id == bindparam("subject"), session.c.ended_at.is_(None))
+            .where(
+                session.c.subject_id == bindparam("subject"),
+                session.c.ended_at.is_(None),
+                session.c.id != bindparam("newest"),
+            )
             .order_by(session.c.created_at.desc(), session.c.id)
-            .offset(bindparam("kept"))
+            .offset(bindparam("others"))
         )
     )
     .values(_ENDED)
@@ -197,9 +201,15 @@ def end_every_session(tx: Connection, *, now: datetime) -> int:
     return tx.execute(END_EVERY_SESSION, {"moment": now}).rowcount
 
 
-def end_oldest(tx: Connection, subject: SubjectId, *, kept: int, now: datetime) -> list[str]:
-    """End all but the *kept* newest sessions of a subject and return the ended ids."""
-    params = {"subject": subject, "kept": kept, "moment": now}
+def end_oldest(
+    tx: Connection, subject: SubjectId, *, newest: str, kept: int, now: datetime
+) -> list[str]:
+    """End all but the *kept* newest sessions of a subject and return the ended ids.
+
+    Args:
+        newest: The one just opened, which stays even where others began at the same moment.
+    """
+    params = {"subject": subject, "newest": newest, "others": kept - 1, "moment": now}
     return list(tx.execute(END_OLDEST, params).scalars())
 
 
