@@ -202,6 +202,7 @@ def test_roles_and_names_cannot_be_given_to_oneself(house: House, client: TestCl
 def test_the_history_tells_what_happened_the_newest_first(house: House, client: TestClient) -> None:
     house.create()
     house.create("alice")
+    house.clock.advance(seconds=1)
     token(client, "johndoe", "a wrong password")
     house.clock.advance(seconds=1)
     headers = bearer(sign_in(client))

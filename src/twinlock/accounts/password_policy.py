@@ -54,6 +54,7 @@ _NEIGHBOURS = frozenset(
 )
 _TRIVIAL_RUN = 4  # characters that each run adds on average before the whole is trivial
 _TRIVIAL_PERIOD = 4  # characters
+_BEYOND_PATTERNS = 64  # characters; every length from here on is nobody's first guess
 
 
 class PasswordProblem(StrEnum):
@@ -156,7 +157,11 @@ def _common_passwords() -> bytes:
 def _is_pattern(plain: str) -> bool:
     """Tell whether *plain* is one short piece over and over, or runs along alphabet or keyboard."""
     piece = _repeated_piece(plain)
-    if len(piece) <= _TRIVIAL_PERIOD or (piece != plain and is_common(piece)):
+    if piece != plain and is_common(piece):
+        return True
+    if len(plain) >= _BEYOND_PATTERNS:
+        return False  # length alone makes up for what is simple about it
+    if len(piece) <= _TRIVIAL_PERIOD:
         return True
     runs = 1 + sum(
         before != after and (before, after) not in _NEIGHBOURS for before, after in pairwise(plain)
