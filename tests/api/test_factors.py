@@ -72,7 +72,7 @@ def test_the_code_that_confirmed_an_enrollment_is_spent(house: House, client: Te
     assert token(client, "johndoe", PASSWORD + code).status_code == 400
 
 
-@pytest.mark.parametrize(("waited", "status"), [(599, 201), (600, 400)])
+@pytest.mark.parametrize("waited, status", [(599, 201), (600, 400)])
 def test_an_enrollment_lives_ten_minutes(
     house: House, client: TestClient, waited: int, status: int
 ) -> None:
@@ -174,7 +174,7 @@ def test_a_change_ends_everything_but_the_session_that_made_it(
     assert client.get("/users/me", headers=bearer(done.json())).status_code == 200
 
 
-@pytest.mark.parametrize(("waited", "status"), [(600, 200), (601, 401)])
+@pytest.mark.parametrize("waited, status", [(600, 200), (601, 401)])
 def test_changes_want_a_proof_of_the_last_ten_minutes(
     house: House, client: TestClient, waited: int, status: int
 ) -> None:

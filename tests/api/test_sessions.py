@@ -117,7 +117,7 @@ def test_a_password_is_changed_with_the_current_one(house: House, client: TestCl
 
 
 @pytest.mark.parametrize(
-    ("new", "type_"),
+    "new, type_",
     [
         ("1234567", "password_too_short"),
         ("x" * 1_025, "password_too_long"),
