@@ -57,6 +57,8 @@ def test_what_is_written_is_read_back(random: bytes) -> None:
         "\u200b0123-4567-89AB-CDEF-GHJK-MNPQ\ufeff",
         "０１２３－４５６７－８９ａｂ－ＣＤＥＦ－ＧＨＪＫ－ＭＮＰＱ",
         "ｏｌ２３-4567-89AB-CDEF-GHJK-MNPQ",
+        "0123-4567-89AB\u2028CDEF-GHJK-MNPQ\u2029",  # line and paragraph separators
+        "-" * 104 + CODE,
     ],
 )
 def test_a_code_may_be_typed_as_people_type(typed: str) -> None:
