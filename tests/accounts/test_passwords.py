@@ -292,6 +292,7 @@ JUST_INSIDE = [
     f"$2b$04${BCRYPT}",
     f"$2b$16${BCRYPT}",
     f"pbkdf2_sha256$10000000$salt${DIGEST}=",
+    f"pbkdf2_sha512$5000000$salt${DIGEST_64}",
     f"scrypt$262144$salt$8$4${DIGEST}=",
     f"scrypt$32768$salt$64$4${DIGEST}=",
     f"scrypt$16384$salt$8$16${DIGEST}=",
@@ -315,6 +316,8 @@ JUST_OUTSIDE = [
     f"$2b$17${BCRYPT}",
     f"$2b$31${BCRYPT}",
     f"pbkdf2_sha256$10000001$salt${DIGEST}=",
+    f"pbkdf2_sha512$5000001$salt${DIGEST_64}",
+    f"pbkdf2_sha1$10000001$salt${DIGEST[:27]}",
     f"pbkdf2_sha1$1000$salt${DIGEST}=",  # longer than one SHA-1
     f"pbkdf2_sha256$1000$salt${DIGEST[:20]}",
     f"scrypt$524288$salt$8$1${DIGEST}=",
