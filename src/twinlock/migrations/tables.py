@@ -2,6 +2,7 @@
 
 from twinlock.accounts import tables as accounts
 from twinlock.audit import tables as audit
+from twinlock.audit.chain import tables as audit_chain
 from twinlock.factors.authenticators import tables as authenticators
 from twinlock.factors.recovery_codes import tables as recovery_codes
 from twinlock.factors.totp import tables as totp
@@ -14,6 +15,7 @@ from twinlock.tokens import tables as tokens
 ALL = (
     accounts,
     audit,
+    audit_chain,
     authenticators,
     installation,
     pending,

@@ -1,13 +1,14 @@
-"""What a running server does besides answering: clears away, and keeps dummies like accounts."""
+"""What a running server does besides answering: chains events, clears away, counts schemes."""
 
 import logging
 import threading
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from twinlock.accounts.password_check import PasswordCheck
 from twinlock.core.errors import TwinlockError
-from twinlock.flows import maintenance
+from twinlock.flows import chaining, maintenance
 from twinlock.flows.parts import Parts
 
 log = logging.getLogger("twinlock.web")
@@ -61,11 +62,11 @@ class Upkeep:
         self._runs += 1
         if self._runs % _RUNS_PER_COUNT == 0:
             self._password_check.set_proportions(maintenance.count_schemes(self._parts))
+        now = self._parts.clock()
+        pause = partial(self._stopped.wait, _PAUSE_SECONDS)
+        chaining.extend(self._parts, now=now, pause=pause)
         deleted = maintenance.clean_up(
-            self._parts,
-            keep_events=self._keep_events,
-            now=self._parts.clock(),
-            pause=lambda: self._stopped.wait(_PAUSE_SECONDS),
+            self._parts, keep_events=self._keep_events, now=now, pause=pause
         )
         if any(deleted.values()):
             log.info("expired_rows_deleted", extra=dict(deleted))
