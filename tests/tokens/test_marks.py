@@ -369,6 +369,16 @@ def test_without_any_file_the_process_has_marks_of_its_own(
     assert marks.refresh_if_replaced() is False
 
 
+def test_two_sets_of_private_marks_have_nothing_in_common(tmp_path: Path) -> None:
+    """What was remembered under one must not look unchanged under the next."""
+    nowhere = tmp_path / "nowhere"
+    one, other = (
+        Marks(nowhere, installation=INSTALLATION, shared_memory=nowhere) for _ in range(2)
+    )
+
+    assert [s for s in MANY if one.read(s) == other.read(s)] == []
+
+
 def test_marks_of_its_own_are_given_up_as_soon_as_a_file_works(tmp_path: Path) -> None:
     later = tmp_path / "later"
     marks = Marks(later, installation=INSTALLATION, shared_memory=tmp_path / "nowhere")

@@ -114,6 +114,7 @@ def test_a_sealed_key_opens_in_its_own_row_only() -> None:
         STORED.public_jwk.replace("ES256", "none"),
         STORED.public_jwk.replace(STORED.kid, OTHER.kid),
     ],
+    ids=["empty", "no-members", "other", "spaced", "other-algorithm", "other-kid"],
 )
 def test_another_public_key_beside_the_private_one_is_an_alarm(public_jwk: str) -> None:
     with pytest.raises(SealBrokenError):

@@ -205,14 +205,13 @@ def _still_fits(mapping: _Mapping, place: Path) -> bool:
         found = place.lstat()
     except OSError:
         return False
-    same = (found.st_dev, found.st_ino) == mapping.device_and_inode
-    return same and _is_ours(found, place)
+    is_same = (found.st_dev, found.st_ino) == mapping.device_and_inode
+    return is_same and _is_ours(found, place)
 
 
 def _is_ours(found: os.stat_result, place: Path) -> bool:
-    whole = stat.S_ISREG(found.st_mode) and found.st_size == FILE_BYTES
-    closed = stat.S_IMODE(found.st_mode) == _MODE and found.st_uid == _owner(place)
-    return whole and closed
+    is_closed = stat.S_IMODE(found.st_mode) == _MODE and found.st_uid == _owner(place)
+    return is_closed and found.st_size == FILE_BYTES  # no pipe or device has a length
 
 
 def _owner(place: Path) -> int:
