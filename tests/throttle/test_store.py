@@ -193,6 +193,16 @@ def test_a_try_is_counted_by_one_statement(database: Database) -> None:
     assert len(seen) == 6
 
 
+def test_the_first_try_after_a_window_is_counted_by_one_statement(database: Database) -> None:
+    for _ in range(5):
+        take_one(database, SECOND_FACTOR, NOW)
+
+    with statements(database) as seen:
+        take_one(database, SECOND_FACTOR, NOW + 5 * MINUTE)
+
+    assert len(seen) == 1
+
+
 def test_a_throttled_try_changes_nothing(database: Database) -> None:
     fill(database, SECOND_FACTOR, SECOND_FACTOR.limits[0])
     before = row(database)
