@@ -15,6 +15,10 @@ COMMANDS: Final = {
     "init": "Make data folder, key file and database; can be repeated.",
     "serve": "Run the login server.",
     "doctor": "Say what is wrong with this installation, and how to mend it.",
+    "user": "Make, find, change and end accounts; import them from elsewhere.",
+    "factor": "Enroll, list, remove and reset the second factors of an account.",
+    "session": "List and revoke the sessions of an account.",
+    "audit": "List, export and verify the log of what happened.",
     "config": "Show the settings and where they come from.",
     "db": "Migrate and check the database.",
     "key": "List, rotate and retire the keys that sign access tokens.",
@@ -32,6 +36,14 @@ def load(name: str) -> typer.Typer:
             from twinlock.cli.serve import app
         case "doctor":
             from twinlock.cli.doctor import app
+        case "user":
+            from twinlock.cli.users import app
+        case "factor":
+            from twinlock.cli.factors import app
+        case "session":
+            from twinlock.cli.sessions import app
+        case "audit":
+            from twinlock.cli.audit import app
         case "config":
             from twinlock.cli.config import app
         case "db":

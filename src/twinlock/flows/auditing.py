@@ -1,0 +1,107 @@
+"""Reading the audit log: for an operator, page by page, or as a whole."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row
+
+from twinlock.audit import store as audit
+from twinlock.audit.chain import store as chain
+from twinlock.audit.events import EventType
+from twinlock.audit.store import NEWEST
+from twinlock.core.proof import SubjectId
+from twinlock.flows.event_ids import first_id_of
+from twinlock.flows.parts import Parts
+
+_SUBJECT: Final = re.compile(r"[0-9a-f]{32}")
+_AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events, the newest first.
+
+    Attributes:
+        usernames: Those of the events' subjects, as far as their accounts exist.
+        next_cursor: The event after which the list goes on; None at its end.
+    """
+
+    events: Sequence[Row[Any]]
+    usernames: Mapping[str, str]
+    next_cursor: str | None
+
+
+def list_events(
+    parts: Parts,
+    *,
+    user: str | None = None,
+    type_: EventType | None = None,
+    since: datetime | None = None,
+    before: str = NEWEST,
+    limit: int,
+) -> EventPage | None:
+    """Return a page of events; None when *user* names no account.
+
+    Args:
+        parts: The installation.
+        user: A login name, or the ``sub`` of an account, which may be deleted by now.
+        type_: The one type wanted.
+        since: The moment of the oldest event wanted.
+        before: Cursor of the page before.
+        limit: How many at most.
+    """
+    return parts.database.reading(
+        _list, parts, user=user, type_=type_, since=since, before=before, limit=limit
+    )
+
+
+def export_events(parts: Parts, *, since: datetime | None) -> Iterator[Row[Any]]:
+    """Give every event since a moment, the oldest first, in short reads."""
+    after = first_id_of(since) if since else ""
+    while rows := parts.database.reading(
+        chain.list_events, after=after, before=NEWEST, limit=_AT_ONCE
+    ):
+        yield from rows
+        after = rows[-1].id
+
+
+def count_events(parts: Parts, *, since: datetime | None) -> int:
+    """Return how many events there are since a moment."""
+    after = first_id_of(since) if since else ""
+    return parts.database.reading(chain.count_events, after=after)
+
+
+def _list(
+    db: Connection,
+    parts: Parts,
+    *,
+    user: str | None,
+    type_: EventType | None,
+    since: datetime | None,
+    before: str,
+    limit: int,
+) -> EventPage | None:
+    subject = None
+    if user is not None:
+        subject = _find_subject(db, parts, user)
+        if subject is None:
+            return None
+    rows = audit.list_events(db, limit=limit, before=before, subject=subject, type_=type_)
+    is_full = len(rows) == limit
+    wanted = [row for row in rows if since is None or row.id >= first_id_of(since)]
+    has_more = is_full and len(wanted) == len(rows)
+    names = {}
+    for one in {row.subject_id for row in wanted if row.subject_id}:
+        if account := parts.accounts.get(db, SubjectId(one)):
+            names[one] = account.username
+    return EventPage(wanted, names, wanted[-1].id if has_more else None)
+
+
+def _find_subject(db: Connection, parts: Parts, user: str) -> SubjectId | None:
+    account = parts.accounts.find(db, user)
+    if account is not None:
+        return account.subject
+    return SubjectId(user) if _SUBJECT.fullmatch(user) else None
