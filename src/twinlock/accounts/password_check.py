@@ -58,15 +58,14 @@ class PasswordCheck:
     def __init__(self, digest_key: DigestKey, profile: HashProfile) -> None:
         self._digest_key = digest_key
         self._profile = profile
-        self._schemes: list[str] = []
-        self._up_to: list[int] = []
+        self._proportions: tuple[tuple[str, ...], tuple[int, ...]] = ((), ())
 
     def set_proportions(self, schemes: Mapping[str, int]) -> None:
         """Take over how many accounts hold hashes of each scheme."""
         known = sorted((scheme, count) for scheme, count in schemes.items() if scheme != UNUSABLE)
-        self._schemes, self._up_to = (
-            [scheme for scheme, _ in known],
-            list(itertools.accumulate(count for _, count in known)),
+        self._proportions = (  # replaced as a whole: hash threads are reading it
+            tuple(scheme for scheme, _ in known),
+            tuple(itertools.accumulate(count for _, count in known)),
         )
 
     def check(
@@ -94,10 +93,11 @@ class PasswordCheck:
 
     def _dummy(self, name: str) -> str:
         seed = self._digest_key.digest("dummy-hash", login_key(name).text)
-        if not self._schemes:
+        schemes, up_to = self._proportions
+        if not schemes:
             return dummy_hash(scheme_of_profile(self._profile), seed)
-        drawn = int.from_bytes(seed[:8], "big") % self._up_to[-1]
-        return dummy_hash(self._schemes[bisect.bisect_right(self._up_to, drawn)], seed)
+        drawn = int.from_bytes(seed[:8], "big") % up_to[-1]
+        return dummy_hash(schemes[bisect.bisect_right(up_to, drawn)], seed)
 
 
 def shown_earlier(account: SubjectId, *, at: datetime) -> Verified:

@@ -47,7 +47,9 @@ class Liveness:
 
     def session_id_of_cookie(self, cookie_digest: bytes) -> str | None:
         """Return the session that a cookie belongs to, so that its mark is read first."""
-        found = self._parts.database.reading(sessions.get_session_by_cookie, digest=cookie_digest)
+        found = self._parts.database.reading(
+            sessions.get_session_by_cookie, self._parts.keyring, digest=cookie_digest
+        )
         return found.id if found else None
 
     def list_changed(self) -> dict[str, datetime]:
@@ -57,7 +59,7 @@ class Liveness:
     def _user_of_cookie(
         self, db: Connection, cookie_digest: bytes, *, now: datetime
     ) -> tuple[User, Session] | None:
-        session = sessions.get_session_by_cookie(db, digest=cookie_digest)
+        session = sessions.get_session_by_cookie(db, self._parts.keyring, digest=cookie_digest)
         if session is None:
             return None
         context = AuthenticationContext(
@@ -75,7 +77,7 @@ class Liveness:
         *,
         now: datetime,
     ) -> User | None:
-        session = sessions.get_session(db, session_id)
+        session = sessions.get_session(db, self._parts.keyring, session_id)
         if session is None or session.has_cookie:
             return None
         return self._user_of_session(db, session, context, scope, now=now)

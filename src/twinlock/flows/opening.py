@@ -74,11 +74,12 @@ class Opening:
             raise ProofMismatchError
         lifetimes = self._parts.lifetimes
         is_page = transport is Transport.COOKIE
+        secret = new_secret() if is_page else None
         session = Session(
             id=new_id(),
             subject=account.subject,
             generation=generation,
-            has_cookie=is_page,
+            cookie_digest=digest(secret) if secret else None,
             refresh_counter=0,
             rotated_at=now,
             acr=context.acr,
@@ -93,8 +94,7 @@ class Opening:
             expires_at=now + (lifetimes.page_absolute if is_page else lifetimes.refresh_absolute),
             ended_at=None,
         )
-        secret = new_secret() if is_page else None
-        sessions.insert_session(tx, session, cookie_digest=digest(secret) if secret else None)
+        sessions.insert_session(tx, self._parts.keyring, session)
         ended = sessions.end_oldest(
             tx, account.subject, newest=session.id, kept=lifetimes.max_sessions, now=now
         )

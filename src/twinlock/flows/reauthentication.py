@@ -333,7 +333,7 @@ class Reauthentication:
         now: datetime,
     ) -> _SteppedUp | Denied:
         """Spend the reauthentication, and move a cookie session to its new proof and cookie."""
-        session = sessions.get_session(tx, user.session_id)
+        session = sessions.get_session(tx, self._parts.keyring, user.session_id)
         account = self._parts.accounts.get(tx, user.id)
         if (
             session is None
@@ -344,16 +344,14 @@ class Reauthentication:
             return self._deny(tx, user, Rejected(Reason.SPENT), caller, verified.method, now=now)
         context = context_of(Continued(user.context, verified))
         if cookie is not None and new_cookie is not None:
-            moved = sessions.step_up(
-                tx,
-                session.id,
+            stepped_up = replace(
+                session,
                 acr=context.acr,
                 amr=context.amr,
                 auth_time=context.auth_time,
-                old_cookie=digest(cookie),
-                new_cookie=digest(new_cookie),
+                cookie_digest=digest(new_cookie),
             )
-            if not moved:
+            if not sessions.step_up(tx, self._parts.keyring, stepped_up, old_cookie=digest(cookie)):
                 return self._deny(
                     tx, user, Rejected(Reason.SPENT), caller, verified.method, now=now
                 )

@@ -89,7 +89,7 @@ class Refresh:
         *,
         now: datetime,
     ) -> _Refreshed | _Ended | Denied | Refused:
-        session = sessions.get_session(tx, presented.session_id)
+        session = sessions.get_session(tx, self._parts.keyring, presented.session_id)
         if session is None or session.has_cookie:
             return Denied()
         account = self._parts.accounts.get(tx, session.subject)
@@ -105,11 +105,16 @@ class Refresh:
         if isinstance(judged, Rotate):
             idle_until = now + self._parts.lifetimes.refresh_idle
             if sessions.rotate_refresh(
-                tx, session.id, presented=presented.counter, idle_until=idle_until, now=now
+                tx,
+                self._parts.keyring,
+                session,
+                presented=presented.counter,
+                idle_until=idle_until,
+                now=now,
             ):
                 return _Refreshed(session, account, presented.counter + 1)
             # Somebody was first, just now: look again at what that made of it.
-            session = sessions.get_session(tx, presented.session_id) or session
+            session = sessions.get_session(tx, self._parts.keyring, presented.session_id) or session
             judged = self._judge(presented, session, now=now)
         if isinstance(judged, Repeat):
             return _Refreshed(session, account, session.refresh_counter)
@@ -129,7 +134,7 @@ class Refresh:
         )
 
     def _revoke(self, tx: Connection, session_id: str, caller: Caller, *, now: datetime) -> bool:
-        session = sessions.get_session(tx, session_id)
+        session = sessions.get_session(tx, self._parts.keyring, session_id)
         if session is None or not sessions.end_session(tx, session_id, now=now):
             return False
         self._record(tx, EventType.SESSION_ENDED, session.subject, session_id, caller, now=now)

@@ -1,6 +1,6 @@
 """How long sessions live and how many there may be, and the facts of one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from twinlock.core.proof import Acr, SubjectId
@@ -46,6 +46,7 @@ class Session:
     """A session as its row says.
 
     Attributes:
+        cookie_digest: Of a browser's cookie; None for a session of bearer tokens.
         acr: What the sign-in proved; a stepped-up access token may say more.
         refresh_counter: The counter of the one refresh token that is current.
         rotated_at: When that token was issued.
@@ -54,7 +55,7 @@ class Session:
     id: str
     subject: SubjectId
     generation: int
-    has_cookie: bool
+    cookie_digest: bytes | None = field(repr=False)
     refresh_counter: int
     rotated_at: datetime
     acr: Acr
@@ -68,6 +69,27 @@ class Session:
     idle_until: datetime
     expires_at: datetime
     ended_at: datetime | None
+
+    @property
+    def has_cookie(self) -> bool:
+        """Whether it is a browser's, carried by a cookie."""
+        return self.cookie_digest is not None
+
+    @property
+    def sealed_content(self) -> tuple[str | bytes, ...]:
+        """What only the holder of a master key may write, for the row's seal."""
+        return (
+            self.id,
+            self.subject,
+            str(self.generation),
+            self.cookie_digest or b"",
+            self.acr,
+            " ".join(self.amr),
+            self.auth_time.isoformat(),
+            " ".join(self.scope),
+            self.created_at.isoformat(),
+            self.expires_at.isoformat(),
+        )
 
     def is_alive(self, *, generation: int, now: datetime) -> bool:
         """Tell whether it may be used, its subject being of *generation*."""

@@ -1,16 +1,25 @@
-"""All SQL of sessions."""
+"""All SQL of sessions, and the seal of each row.
 
-from collections.abc import Sequence
+The seal is a MAC over what a session is: whose, since when and until when, by which cookie,
+and what it proves. Whoever can write to the database but does not hold the master keys can
+neither put a session there, nor move one to another account, nor make one prove more.
+"""
+
+import logging
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
+from twinlock.core.keyring import Keyring
 from twinlock.core.proof import Acr, SubjectId
 from twinlock.db.types import UtcDateTime, database_now, half_a_minute_ago
 from twinlock.sessions.policy import Session
 from twinlock.sessions.tables import session
 
+log = logging.getLogger("twinlock.sessions")
+
+_SEAL: Final = "session"
 _ENDED: Final = {"ended_at": bindparam("moment", type_=UtcDateTime()), "changed_at": database_now()}
 
 INSERT_SESSION = insert(session).values(changed_at=database_now())
@@ -78,6 +87,7 @@ ROTATE_REFRESH = (
         rotated_at=bindparam("moment", type_=UtcDateTime()),
         last_seen_at=bindparam("moment", type_=UtcDateTime()),
         idle_until=bindparam("new_idle_until", type_=UtcDateTime()),
+        seal=bindparam("new_seal"),
     )
 )
 SEE_SESSION = (
@@ -100,6 +110,7 @@ STEP_UP = (
         amr=bindparam("new_amr"),
         auth_time=bindparam("new_auth_time", type_=UtcDateTime()),
         cookie_digest=bindparam("new_cookie"),
+        seal=bindparam("new_seal"),
         changed_at=database_now(),
     )
 )
@@ -132,13 +143,14 @@ EXPIRE_ENDED = delete(session).where(
 )
 
 
-def insert_session(tx: Connection, new: Session, *, cookie_digest: bytes | None) -> None:
+def insert_session(tx: Connection, keyring: Keyring, new: Session) -> None:
     """Create a session."""
     row = {
         "id": new.id,
         "subject_id": new.subject,
         "generation": new.generation,
-        "cookie_digest": cookie_digest,
+        "seal": _seal(keyring, new),
+        "cookie_digest": new.cookie_digest,
         "refresh_counter": new.refresh_counter,
         "rotated_at": new.rotated_at,
         "acr": new.acr,
@@ -156,14 +168,15 @@ def insert_session(tx: Connection, new: Session, *, cookie_digest: bytes | None)
     tx.execute(INSERT_SESSION, row)
 
 
-def get_session(db: Connection, session_id: str) -> Session | None:
-    """Return a session, ended ones included."""
-    return _session(db.execute(GET_SESSION, {"session_id": session_id}).one_or_none())
+def get_session(db: Connection, keyring: Keyring, session_id: str) -> Session | None:
+    """Return a session, ended ones included; None where its seal is broken."""
+    row = db.execute(GET_SESSION, {"session_id": session_id}).one_or_none()
+    return _sealed(keyring, row)
 
 
-def get_session_by_cookie(db: Connection, *, digest: bytes) -> Session | None:
-    """Return the session whose cookie has this digest, ended ones included."""
-    return _session(db.execute(GET_BY_COOKIE, {"digest": digest}).one_or_none())
+def get_session_by_cookie(db: Connection, keyring: Keyring, *, digest: bytes) -> Session | None:
+    """Return the session whose cookie has this digest; None where its seal is broken."""
+    return _sealed(keyring, db.execute(GET_BY_COOKIE, {"digest": digest}).one_or_none())
 
 
 def find_sessions(db: Connection, subject: SubjectId, *, now: datetime) -> list[Session]:
@@ -224,13 +237,20 @@ def mark_every_changed(tx: Connection) -> int:
 
 
 def rotate_refresh(
-    tx: Connection, session_id: str, *, presented: int, idle_until: datetime, now: datetime
+    tx: Connection,
+    keyring: Keyring,
+    rotated: Session,
+    *,
+    presented: int,
+    idle_until: datetime,
+    now: datetime,
 ) -> bool:
     """Spend the refresh token of counter *presented*; False when it is not the current one."""
     params = {
-        "session_id": session_id,
+        "session_id": rotated.id,
         "presented": presented,
         "new_idle_until": idle_until,
+        "new_seal": _seal(keyring, rotated),
         "moment": now,
     }
     return tx.execute(ROTATE_REFRESH, params).rowcount == 1
@@ -242,24 +262,16 @@ def see_session(tx: Connection, session_id: str, *, idle_until: datetime, now: d
     tx.execute(SEE_SESSION, params)
 
 
-def step_up(
-    tx: Connection,
-    session_id: str,
-    *,
-    acr: Acr,
-    amr: Sequence[str],
-    auth_time: datetime,
-    old_cookie: bytes,
-    new_cookie: bytes,
-) -> bool:
-    """Record a stronger proof of a cookie session, under a new cookie (ASVS 5.0 7.2.4)."""
+def step_up(tx: Connection, keyring: Keyring, stepped_up: Session, *, old_cookie: bytes) -> bool:
+    """Record a stronger proof of a cookie session, under its new cookie (ASVS 5.0 7.2.4)."""
     params = {
-        "session_id": session_id,
-        "new_acr": acr,
-        "new_amr": " ".join(amr),
-        "new_auth_time": auth_time,
+        "session_id": stepped_up.id,
+        "new_acr": stepped_up.acr,
+        "new_amr": " ".join(stepped_up.amr),
+        "new_auth_time": stepped_up.auth_time,
         "old_cookie": old_cookie,
-        "new_cookie": new_cookie,
+        "new_cookie": stepped_up.cookie_digest,
+        "new_seal": _seal(keyring, stepped_up),
     }
     return tx.execute(STEP_UP, params).rowcount == 1
 
@@ -284,6 +296,20 @@ def expire_ended(tx: Connection, *, before: datetime, limit: int) -> int:
     return tx.execute(EXPIRE_ENDED, {"before": before, "limit": limit}).rowcount
 
 
+def _seal(keyring: Keyring, session: Session) -> bytes:
+    return keyring.mac(_SEAL, *session.sealed_content)
+
+
+def _sealed(keyring: Keyring, row: Row[Any] | None) -> Session | None:
+    session = _session(row)
+    if row is None or session is None:
+        return None
+    if not keyring.is_mac(row.seal, _SEAL, *session.sealed_content):
+        log.critical("session_seal_broken", extra={"session": session.id})
+        return None
+    return session
+
+
 def _session(row: Row[Any] | None) -> Session | None:
     if row is None:
         return None
@@ -291,7 +317,7 @@ def _session(row: Row[Any] | None) -> Session | None:
         id=row.id,
         subject=SubjectId(row.subject_id),
         generation=row.generation,
-        has_cookie=row.cookie_digest is not None,
+        cookie_digest=row.cookie_digest,
         refresh_counter=row.refresh_counter,
         rotated_at=row.rotated_at,
         acr=Acr(row.acr),

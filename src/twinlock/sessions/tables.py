@@ -20,6 +20,7 @@ session = Table(
     Column("id", Id, primary_key=True),  # the `sid`, a handle; never a secret
     Column("subject_id", Id, nullable=False),
     Column("generation", BigInteger, nullable=False),  # alive only while it is the subject's
+    Column("seal", LargeBinary, nullable=False),  # MAC over what must not change; see store.py
     Column("cookie_digest", LargeBinary, unique=True),  # null: a session of bearer tokens
     Column("refresh_counter", Integer, nullable=False),  # how often the family has rotated
     Column("rotated_at", UtcDateTime, nullable=False),

@@ -125,6 +125,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("subject_id", sa.String(length=32), nullable=False),
         sa.Column("generation", sa.BigInteger(), nullable=False),
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("cookie_digest", sa.LargeBinary(), nullable=True),
         sa.Column("refresh_counter", sa.Integer(), nullable=False),
         sa.Column("rotated_at", UtcDateTime(), nullable=False),

@@ -1,0 +1,80 @@
+"""A writer to the database who holds no master key makes, moves and raises no session."""
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+
+from tests.support.house import BASE_URL, PASSWORD, House, bearer, sign_in
+from twinlock.core.secrets import digest
+
+
+def write(house: House, statement: str, **params: object) -> None:
+    """Change the database behind the program's back, and have it look again."""
+    with house.database.engine.begin() as connection:
+        assert connection.execute(text(statement), params).rowcount > 0
+    house.runtime.sight.look_around()
+    house.runtime.parts.marks.bump_all()
+
+
+def session_of(house: House, client: TestClient, headers: dict[str, str]) -> str:
+    """Return the id of a session."""
+    listed = client.get("/api/sessions", headers=headers).json()["sessions"]
+    return str(next(one["id"] for one in listed if one["current"]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "acr = 'aal2', amr = 'pwd otp mfa'",
+        "acr = 'phr'",
+        "scope = 'items:read'",
+        "auth_time = expires_at",
+        "generation = generation + 1",
+        "seal = zeroblob(36)",
+    ],
+)
+def test_a_session_that_was_changed_opens_and_refreshes_nothing(
+    sqlite_house: House, change: str
+) -> None:
+    with sqlite_house.open() as client:
+        sqlite_house.create()
+        tokens = sign_in(client)
+
+        write(sqlite_house, f"UPDATE session SET {change}")
+
+        form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+        assert client.get("/users/me", headers=bearer(tokens)).status_code == 401
+        assert client.post("/token", data=form).status_code == 400
+
+
+def test_a_session_moved_to_another_account_refreshes_nothing(
+    house: House, client: TestClient
+) -> None:
+    house.create()
+    victim = house.create("victim")
+    tokens = sign_in(client)
+    mine = session_of(house, client, bearer(tokens))
+
+    write(
+        house,
+        "UPDATE session SET subject_id = :victim WHERE id = :mine",
+        victim=victim.subject,
+        mine=mine,
+    )
+
+    form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    assert client.post("/token", data=form).status_code == 400
+
+
+def test_a_cookie_of_one_s_own_choice_opens_nobody_s_session(
+    house: House, client: TestClient
+) -> None:
+    house.create()
+    body = {"username": "johndoe", "password": PASSWORD, "transport": "cookie"}
+    client.post("/api/login", json=body, headers={"Origin": BASE_URL})
+    chosen = "a-secret-that-the-attacker-knows"
+
+    write(house, "UPDATE session SET cookie_digest = :digest", digest=digest(chosen))
+
+    opened = client.get("/users/me", headers={"Cookie": f"__Host-twinlock={chosen}"})
+    assert opened.status_code == 401
