@@ -325,6 +325,18 @@ def test_keys_are_sealed_again_under_the_newest_master_key(database: Database) -
         load(database, keyring=Keyring([old]))
 
 
+def test_a_broken_key_does_not_keep_the_others_from_being_sealed_again(database: Database) -> None:
+    first = ensure(database)
+    second = rotate(database, now=NOW)
+    flip_a_byte(database, first)
+    new, old = b"m" * 32, b"n" * 32
+
+    assert database.transaction(rotation.reseal, Keyring([new, old])) == 1
+
+    keys = load(database, keyring=Keyring([new]))
+    assert (keys.active.kid, keys.broken) == (second, (first,))
+
+
 def test_a_seal_is_replaced_only_where_it_is_the_one_that_was_read(database: Database) -> None:
     key = generate(KEYRING, now=NOW)
     database.transaction(store.insert_active, key)
