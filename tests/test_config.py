@@ -20,7 +20,7 @@ from twinlock.core.secrets import random_bytes, to_base64url
 from twinlock.installation.key_file import create_key_file
 from twinlock.installation.settings_base import variable
 from twinlock.sessions.policy import Lifetimes
-from twinlock.throttle.policy import ThrottleRules
+from twinlock.throttle.policy import Rule, ThrottleRules
 
 PASSWORD = "correct-horse-battery"
 OLDER, NEWER = bytes(range(100, 132)), bytes(range(200, 232))
@@ -125,6 +125,16 @@ def test_every_lifetime_and_cap_can_be_set() -> None:
     )
 
 
+def test_what_is_familiar_can_be_set() -> None:
+    settings = Settings(
+        known_browser_lifetime=timedelta(days=7), familiar_network_lifetime=timedelta(days=1)
+    )
+
+    familiar = settings.throttle_rules().familiar_for
+
+    assert (familiar.network, familiar.browser) == (timedelta(days=1), timedelta(days=7))
+
+
 def test_every_throttle_rule_can_be_set_and_keeps_its_window() -> None:
     settings = Settings(
         second_factor_tries_5min=2,
@@ -141,6 +151,7 @@ def test_every_throttle_rule_can_be_set_and_keeps_its_window() -> None:
     tries = {
         field.name: [limit.max_tries for limit in getattr(rules, field.name).limits]
         for field in fields(ThrottleRules)
+        if isinstance(getattr(rules, field.name), Rule)
     }
     assert tries == {
         "second_factor": [2, 3, 4],
@@ -152,9 +163,8 @@ def test_every_throttle_rule_can_be_set_and_keeps_its_window() -> None:
     }
     default = ThrottleRules()
     assert [
-        replace(getattr(rules, field.name), limits=getattr(default, field.name).limits)
-        for field in fields(ThrottleRules)
-    ] == [getattr(default, field.name) for field in fields(ThrottleRules)]
+        replace(getattr(rules, name), limits=getattr(default, name).limits) for name in tries
+    ] == [getattr(default, name) for name in tries]
     assert [limit.window for limit in rules.second_factor.limits] == [
         limit.window for limit in default.second_factor.limits
     ]

@@ -324,7 +324,6 @@ def build_runtime(
         prefix=prefix,
         requires_own_host=settings.environment == "production",
         password_grant_enabled=settings.password_grant_enabled,
-        known_browser_lifetime=settings.known_browser_lifetime,
     )
 
 

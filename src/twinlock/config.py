@@ -20,7 +20,7 @@ from twinlock.core.errors import ConfigurationError
 from twinlock.installation import key_file, setting_values
 from twinlock.installation.settings_base import ExplainedSettings, setting, variable
 from twinlock.sessions.policy import Lifetimes
-from twinlock.throttle.policy import Limit, Rule, ThrottleRules
+from twinlock.throttle.policy import FamiliarFor, Limit, Rule, ThrottleRules
 
 INSTALLATION: Final = "Installation"
 SERVER: Final = "Server"
@@ -491,6 +491,9 @@ class Settings(ExplainedSettings):
             ),
             password_known_browser=_with_tries(
                 rules.password_known_browser, self.password_tries_known_browser_10min
+            ),
+            familiar_for=FamiliarFor(
+                network=self.familiar_network_lifetime, browser=self.known_browser_lifetime
             ),
         )
 

@@ -46,6 +46,6 @@ def with_cookies(
         cookies.set_session(response, signed_in.credentials)
     if signed_in.known_browser is not None:
         cookies.set_known(
-            response, signed_in.known_browser, lifetime=runtime.known_browser_lifetime
+            response, signed_in.known_browser, lifetime=runtime.parts.throttle.familiar_for.browser
         )
     return response

@@ -50,6 +50,7 @@ class Counting:
             subject_id=account.subject if account else None,
             network=self._digest("network", network),
             browser=self._digest("browser", browser) if browser else None,
+            lifetimes=self._parts.throttle.familiar_for,
             now=now,
         )
         rules = self._parts.throttle.password_rules(

@@ -54,7 +54,9 @@ def clean_up(
         "sessions": partial(sessions.expire, now=now),
         "ended_sessions": partial(sessions.expire_ended, before=now - KEEP_ENDED),
         "counts": partial(throttle.expire, now=now),
-        "familiar": partial(throttle.expire_familiar, now=now),
+        "familiar": partial(
+            throttle.expire_familiar, lifetimes=parts.throttle.familiar_for, now=now
+        ),
         "events": partial(audit.expire, older_than=now - keep_events),
     }
     deleted = dict.fromkeys(kinds, 0)

@@ -26,11 +26,6 @@ CLOCK_SKEW: Final = timedelta(minutes=1)
 Kind = Literal["network", "browser"]
 NETWORK: Final = "network"
 BROWSER: Final = "browser"
-FAMILIAR_FOR: Final[dict[Kind, timedelta]] = {
-    NETWORK: timedelta(days=30),
-    BROWSER: timedelta(days=180),
-}
-"""How long after a full sign-in its network and its browser are no strangers to the account."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR: Final = timedelta(hours=1)
@@ -131,6 +126,17 @@ class Familiar:
 
 
 @dataclass(frozen=True, slots=True)
+class FamiliarFor:
+    """How long after a full sign-in its network and browser are no strangers to the account."""
+
+    network: timedelta = timedelta(days=30)
+    browser: timedelta = timedelta(days=180)
+
+
+FAMILIAR_FOR: Final = FamiliarFor()
+
+
+@dataclass(frozen=True, slots=True)
 class ThrottleRules:
     """Every rule of an installation."""
 
@@ -140,6 +146,7 @@ class ThrottleRules:
     password_account_network: Rule = PASSWORD_ACCOUNT_NETWORK
     password_strangers: Rule = PASSWORD_STRANGERS
     password_known_browser: Rule = PASSWORD_KNOWN_BROWSER
+    familiar_for: FamiliarFor = FAMILIAR_FOR
 
     def password_rules(
         self,

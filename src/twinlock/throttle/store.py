@@ -44,6 +44,7 @@ from twinlock.throttle.policy import (
     Admitted,
     Counted,
     Familiar,
+    FamiliarFor,
     Kind,
     Rule,
     Throttled,
@@ -304,6 +305,7 @@ def is_familiar(
     subject_id: SubjectId | None,
     network: bytes,
     browser: bytes | None,
+    lifetimes: FamiliarFor = FAMILIAR_FOR,
     now: datetime,
 ) -> Familiar:
     """Tell whether an account has fully signed in from a network and a browser of late.
@@ -313,9 +315,9 @@ def is_familiar(
     params = {
         "subject": subject_id or "",
         "network": network,
-        "network_since": now - FAMILIAR_FOR[NETWORK],
+        "network_since": now - lifetimes.network,
         "browser": browser or b"",
-        "browser_since": now - FAMILIAR_FOR[BROWSER],
+        "browser_since": now - lifetimes.browser,
     }
     kinds = db.execute(FIND_FAMILIAR, params).scalars().all()
     return Familiar(network=NETWORK in kinds, browser=BROWSER in kinds)
@@ -326,13 +328,14 @@ def forget_familiar(tx: Connection, subject_id: SubjectId) -> None:
     tx.execute(DELETE_FAMILIAR, {"subject": subject_id})
 
 
-def expire_familiar(tx: Connection, *, now: datetime, limit: int) -> int:
+def expire_familiar(
+    tx: Connection, *, lifetimes: FamiliarFor = FAMILIAR_FOR, now: datetime, limit: int
+) -> int:
     """Delete at most *limit* networks and as many browsers not seen for long; return how many."""
+    ends = {NETWORK: now - lifetimes.network, BROWSER: now - lifetimes.browser}
     return sum(
-        tx.execute(
-            EXPIRE_FAMILIAR, {"of_kind": kind, "before": now - lifetime, "limit": limit}
-        ).rowcount
-        for kind, lifetime in FAMILIAR_FOR.items()
+        tx.execute(EXPIRE_FAMILIAR, {"of_kind": kind, "before": end, "limit": limit}).rowcount
+        for kind, end in ends.items()
     )
 
 

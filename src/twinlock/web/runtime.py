@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Protocol
 
 from starlette.requests import HTTPConnection
@@ -37,7 +36,6 @@ class Runtime:
     Attributes:
         sight: Who a request speaks for.
         requires_own_host: Whether any other ``Host`` is refused, as in production.
-        known_browser_lifetime: How long the ``known`` cookie lives.
     """
 
     parts: Parts
@@ -62,7 +60,6 @@ class Runtime:
     prefix: str
     requires_own_host: bool
     password_grant_enabled: bool
-    known_browser_lifetime: timedelta
 
 
 class Instance(Protocol):
