@@ -16,8 +16,8 @@ _MAX_USER_AGENT = 255
 def client_address(connection: HTTPConnection, trusted: Sequence[Network]) -> str | None:
     """Return the client's address: the rightmost hop that is not a trusted proxy.
 
-    Forwarding headers count only when the peer is a configured proxy; a value that is no
-    address falls back to the last hop that was one.
+    Forwarding headers count only when the peer is a configured proxy; a hop that is no
+    address falls back to the peer.
     """
     peer = _address(connection.client.host) if connection.client else None
     if peer is None:
@@ -28,7 +28,7 @@ def client_address(connection: HTTPConnection, trusted: Sequence[Network]) -> st
     for claimed in reversed(_claimed_hops(connection)):
         hop = _address(claimed)
         if hop is None:
-            break
+            return str(peer)
         found = hop
         if not _is_in(hop, trusted):
             break
