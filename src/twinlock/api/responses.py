@@ -44,8 +44,12 @@ def with_cookies(
     response = JSONResponse(body.model_dump(mode="json", exclude_none=True), status)
     if isinstance(signed_in.credentials, IssuedCookie):
         cookies.set_session(response, signed_in.credentials)
+    return known_from_now_on(runtime, response, signed_in)
+
+
+def known_from_now_on(runtime: Runtime, response: JSONResponse, signed_in: SignedIn) -> Response:
+    """Let a browser that has signed in fully be known at its next sign-in."""
     if signed_in.known_browser is not None:
-        cookies.set_known(
-            response, signed_in.known_browser, lifetime=runtime.parts.throttle.familiar_for.browser
-        )
+        lifetime = runtime.parts.throttle.familiar_for.browser
+        cookies.set_known(response, signed_in.known_browser, lifetime=lifetime)
     return response

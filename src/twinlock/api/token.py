@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from twinlock.api.bodies import MethodOut
+from twinlock.api.responses import known_from_now_on
 from twinlock.audit.events import Caller
 from twinlock.core.errors import TwinlockError
 from twinlock.flows import login
@@ -190,7 +191,7 @@ async def _password(form: Form, runtime: Runtime, caller: Caller, now: Now) -> R
     )
     request = login.Request(caller, scope=_granted_scope(form, runtime))
     outcome = await submit_password(runtime, submitted, request, now=now)
-    return _answer(outcome)
+    return _answer(outcome, runtime)
 
 
 async def _second_factor(form: Form, runtime: Runtime, caller: Caller, now: Now) -> Response:
@@ -202,7 +203,7 @@ async def _second_factor(form: Form, runtime: Runtime, caller: Caller, now: Now)
         login.Request(caller),
         now=now,
     )
-    return _answer(outcome)
+    return _answer(outcome, runtime)
 
 
 async def _refresh(form: Form, runtime: Runtime, caller: Caller, now: Now) -> Response:
@@ -221,12 +222,13 @@ async def _refresh(form: Form, runtime: Runtime, caller: Caller, now: Now) -> Re
 
 def _answer(
     outcome: SignedIn | SecondFactorRequired | EnrollmentRequired | Denied | Throttled,
+    runtime: Runtime,
 ) -> Response:
     match outcome:
         case EnrollmentRequired():
             raise OAuthError("enrollment_required", "Enroll a second factor first.", status=403)
         case SignedIn(credentials=IssuedTokens() as issued):
-            return tokens(issued)
+            return known_from_now_on(runtime, tokens(issued), outcome)
         case SecondFactorRequired():
             body = {
                 "error": "mfa_required",
