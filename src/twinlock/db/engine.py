@@ -3,18 +3,20 @@
 import contextlib
 import logging
 import os
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, RootTransaction, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from twinlock.core.errors import ConfigurationError, DatabaseUnavailableError
+from twinlock.db.prepared import PreparedConnection
 
 if sys.platform != "win32":
     import fcntl
@@ -64,7 +66,6 @@ class Database:
         self.url = _checked(url)
         self._writer_queue = _WriterQueue(self.url)
         self.engine = _engine(self.url, pool_size=pool_size)
-        self._writer = self.engine.execution_options(**{_WRITES: True})
 
     def __repr__(self) -> str:
         return f"Database({self.url!r})"
@@ -144,8 +145,10 @@ class Database:
             driver_connection.execute(pragma)
 
     def _run_writing(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._writer_queue, _translated(), self._writer.begin() as tx:
-            return work(tx, *args, **kwargs)
+        with self._writer_queue, _translated(), self.engine.connect() as plain:
+            tx = plain.execution_options(**{_WRITES: True})
+            with tx.begin():
+                return work(tx, *args, **kwargs)
 
 
 class _RepeatableError(Exception):
@@ -199,7 +202,7 @@ def _checked(url: str) -> URL:
 def _engine(url: URL, *, pool_size: int) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url, pool_size=pool_size)
-    return create_engine(
+    engine = create_engine(
         url,
         isolation_level="READ COMMITTED",
         pool_size=pool_size,
@@ -212,6 +215,8 @@ def _engine(url: URL, *, pool_size: int) -> Engine:
             "options": f"-c statement_timeout={SILENCE_SECONDS}s -c timezone=UTC",
         },
     )
+    engine._connection_cls = PreparedConnection
+    return engine
 
 
 def _sqlite_engine(url: URL, *, pool_size: int) -> Engine:
@@ -223,6 +228,7 @@ def _sqlite_engine(url: URL, *, pool_size: int) -> Engine:
         pool_use_lifo=True,
         connect_args={"check_same_thread": False},
     )
+    engine._connection_cls = _SqliteConnection
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, record: object) -> None:
@@ -232,12 +238,24 @@ def _sqlite_engine(url: URL, *, pool_size: int) -> Engine:
             cursor.execute("PRAGMA " + pragma)
         cursor.close()
 
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        is_writing = connection.get_execution_options().get(_WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
-
     return engine
+
+
+class _SqliteConnection(PreparedConnection):
+    """Begins reads deferred, and writes with the write lock at their start.
+
+    SQLAlchemy's event for this would cost every statement a look at who listens.
+    """
+
+    def _begin_impl(self, transaction: RootTransaction) -> None:
+        super()._begin_impl(transaction)
+        is_writing = self.get_execution_options().get(_WRITES, False)
+        begin = "BEGIN IMMEDIATE" if is_writing else "BEGIN"
+        cursor = self.connection.cursor()
+        try:
+            cursor.execute(begin)
+        except sqlite3.Error as error:
+            self._handle_dbapi_exception(error, begin, None, cursor, None)
 
 
 class _WriterQueue:

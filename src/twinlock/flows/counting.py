@@ -92,8 +92,7 @@ class Counting:
 
     def note_right_answer(self, tx: Connection, taken: Try) -> None:
         """Uncount a second-factor try that was right, and end the row of wrong ones."""
-        store.give_back(tx, (taken,))
-        store.reset_in_a_row(tx, taken.key)
+        store.give_back_right_answer(tx, taken)
 
     def is_stopped(self, taken: Try) -> bool:
         """Tell whether so many answers in a row were wrong that short codes no longer count."""

@@ -51,11 +51,6 @@ class Glance:
     changed_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Forged:
-    """A token that does not hold in itself, whatever the database says."""
-
-
 class Sight:
     """Turns tokens and cookies into users."""
 
@@ -93,11 +88,11 @@ class Sight:
             return user
         if self._refused.has(token, at=clock.monotonic()):
             return None
-        found = await self._workers.run(self._look_at_token, token)
-        if isinstance(found, Forged):
+        user = await self._workers.run(self._look_at_token, token)
+        if user is None:
+            # Forged, or its session has ended for good: neither comes back within a second.
             self._refused.add(token, at=clock.monotonic())
-            return None
-        return found
+        return user
 
     async def user_of_cookie(self, secret: str) -> User | None:
         """Return the user of a session cookie, or None when it opens nothing.
@@ -148,10 +143,10 @@ class Sight:
             self._seen.forget_all()  # changes may have come and gone unseen
         self._polled_at = began_at
 
-    def _look_at_token(self, token: str) -> User | Forged | None:
+    def _look_at_token(self, token: str) -> User | None:
         claims = self.claims_of(token)
         if claims is None:
-            return Forged()
+            return None
         before = self._glance(claims.session_id)
         now = self._clock()
         user = self._liveness.user_of_token(claims, now=now)
