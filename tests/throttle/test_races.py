@@ -9,7 +9,7 @@ from threading import Barrier
 from typing import TypeVar
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, event, select
 
 from tests.throttle.counters import KEY, NOW, RULE
 from twinlock.db.engine import Database
@@ -20,6 +20,7 @@ from twinlock.throttle.tables import throttle
 
 T = TypeVar("T")
 RULES = ThrottleRules()
+RULE_PAUSE = timedelta(minutes=1)
 RACERS = 12
 
 
@@ -116,6 +117,36 @@ def test_wrong_answers_stay_counted_while_right_ones_are_given_back(database: Da
     race(answer)
 
     assert counts(database) == {KEY: [policy.moment_of(NOW)] * (RACERS // 2)}
+
+
+def test_a_try_given_back_from_the_middle_holds_its_row_meanwhile(
+    throttle_postgres_url: str,
+) -> None:
+    """Or else a try that is counted between reading and writing would be lost."""
+    key = b"held" * 8
+    database, onlooker = Database(throttle_postgres_url), Database(throttle_postgres_url)
+    first, _ = (
+        database.transaction_once(store.take_try, rule=RULE, key=key, now=NOW + number * RULE_PAUSE)
+        for number in range(2)
+    )
+    assert isinstance(first, Try)
+    free_rows: list[object] = []
+
+    def look(db: Connection) -> object:
+        free = select(throttle.c.rule).where(throttle.c.key == key)
+        return db.execute(free.with_for_update(skip_locked=True)).scalar()
+
+    def note(_c: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if statement.startswith("UPDATE throttle SET recent=%(new_recent)s"):
+            free_rows.append(onlooker.reading(look))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    database.transaction(store.give_back, [first])
+
+    assert free_rows == [None]
+    assert onlooker.reading(look) == RULE.name
+    database.close()
+    onlooker.close()
 
 
 def password_counts(account: bytes, network: bytes) -> tuple[Counted, ...]:

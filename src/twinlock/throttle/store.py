@@ -70,6 +70,7 @@ def _holds(limit: int) -> ColumnElement[bool]:
 
 
 _is_empty = func.length(_recent) == _zero  # its substr is null on SQLite
+# Disorder further back shows when a limit is reached: then the row is read as a whole.
 _is_in_order = and_(func.length(_recent) % _eight == _zero, _newest <= _new)
 _is_trickling = _newest <= bindparam("trickle_since", type_=LargeBinary)
 _is_admitted = {
