@@ -202,3 +202,20 @@ def test_the_known_cookie_signs_nobody_in(browser: TestClient) -> None:
 
     for name in ("__Host-twinlock", "__Host-twinlock-known"):
         assert browser.get("/items", headers={"Cookie": f"{name}={known}"}).status_code == 401
+
+
+def test_a_planted_known_cookie_never_becomes_known(browser: TestClient) -> None:
+    planted = {"Cookie": "__Host-twinlock-known=chosen-by-an-attacker"}
+
+    sign_in(browser, **planted)
+
+    assert browser.cookies["__Host-twinlock-known"] != "chosen-by-an-attacker"
+
+
+def test_a_known_browser_keeps_its_cookie(browser: TestClient) -> None:
+    sign_in(browser)
+    known = browser.cookies["__Host-twinlock-known"]
+
+    sign_in(browser)
+
+    assert browser.cookies["__Host-twinlock-known"] == known

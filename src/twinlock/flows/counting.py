@@ -112,12 +112,27 @@ class Counting:
         )
         if not caller.is_browser:
             return None
-        secret = caller.known_browser or new_secret()
+        secret = caller.known_browser
+        if secret is None or not self._is_known(tx, subject, network, secret, now=now):
+            secret = new_secret()  # a value of the browser's own choice may be somebody else's
         browser = self._digest("browser", secret)
         store.remember_familiar(
             tx, subject_id=subject, kind=policy.BROWSER, digest=browser, now=now
         )
         return secret
+
+    def _is_known(
+        self, tx: Connection, subject: SubjectId, network: bytes, secret: str, *, now: datetime
+    ) -> bool:
+        familiar = store.is_familiar(
+            tx,
+            subject_id=subject,
+            network=network,
+            browser=self._digest("browser", secret),
+            lifetimes=self._parts.throttle.familiar_for,
+            now=now,
+        )
+        return familiar.browser
 
     def unlock(self, tx: Connection, subject: SubjectId) -> None:
         """Forget an account's own counts: an administrator's act."""
