@@ -4,6 +4,9 @@ import base64
 import hashlib
 import secrets
 from datetime import datetime
+from typing import Final
+
+_HEX_DIGITS: Final = frozenset("0123456789abcdef")
 
 
 def random_bytes(length: int) -> bytes:
@@ -14,6 +17,11 @@ def random_bytes(length: int) -> bytes:
 def new_id() -> str:
     """Return a new public id: 128 random bits as 32 hex digits."""
     return secrets.token_hex(16)
+
+
+def is_id(text: str) -> bool:
+    """Tell whether *text*, which may come from outside, is spelled like an id."""
+    return len(text) == 32 and frozenset(text) <= _HEX_DIGITS
 
 
 def new_secret() -> str:

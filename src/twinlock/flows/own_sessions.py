@@ -10,6 +10,7 @@ from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.principal import User
 from twinlock.core.proof import Acr
+from twinlock.core.secrets import is_id
 from twinlock.flows.outcomes import Refused, StepUpRequired
 from twinlock.flows.parts import Parts
 from twinlock.sessions import store as sessions
@@ -37,11 +38,14 @@ class OwnSessions:
         self, user: User, session_id: str, caller: Caller, *, now: datetime
     ) -> StepUpRequired | Refused | None:
         """End one of the account's sessions, with any factor shown lately (ASVS 5.0 7.5.2)."""
+        if not is_id(session_id):
+            return NOT_FOUND
         if session_id != user.session_id and (stale := self._stale(user, now=now)):
             return stale
-        is_ended = self._parts.database.transaction(self._end, user, session_id, caller, now=now)
+        if not self._parts.database.transaction(self._end, user, session_id, caller, now=now):
+            return NOT_FOUND
         self._parts.marks.bump([session_id])
-        return None if is_ended else NOT_FOUND
+        return None
 
     def end_other_sessions(
         self, user: User, caller: Caller, *, now: datetime

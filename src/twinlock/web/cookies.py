@@ -10,6 +10,7 @@ from twinlock.flows.outcomes import IssuedCookie
 SESSION: Final = "__Host-twinlock"
 KNOWN: Final = "__Host-twinlock-known"
 _MAX_VALUE = 64
+_BLANKS: Final = " \t"
 
 
 class RepeatedCookieError(ValueError):
@@ -19,13 +20,17 @@ class RepeatedCookieError(ValueError):
 def read_cookie(header: str, name: str) -> str | None:
     """Return the value of our cookie from a ``Cookie`` header.
 
+    Only spaces and tabs are no part of a name (RFC 6265 section 5.2). A browser would let any
+    site of the domain set a cookie named like ours behind another blank of Unicode, because the
+    rules of ``__Host-`` do not hold for that name.
+
     Raises:
         RepeatedCookieError: It is there twice.
     """
     values = [
-        value.strip().strip('"')
+        value.strip(_BLANKS).strip('"')
         for key, separator, value in (part.partition("=") for part in header.split(";"))
-        if separator and key.strip() == name
+        if separator and key.strip(_BLANKS) == name
     ]
     if len(values) > 1:
         raise RepeatedCookieError(name)

@@ -30,7 +30,8 @@ POLL_SECONDS: Final = 1.0
 _SILENCE_SECONDS: Final = 5.0
 """How long memory is believed while the poll does not get through."""
 _LOOK_AGAIN_SECONDS: Final = 60.0
-_COOKIE_PREFIX: Final = "cookie:"
+_COOKIE_PREFIX: Final = "\N{BLACK CIRCLE}"
+"""Keeps cookies and tokens apart in memory: no header field, read as Latin-1, can spell it."""
 
 
 @dataclass(frozen=True, slots=True)
