@@ -1,7 +1,7 @@
-"""Write the reference of settings from the class that defines them.
+"""Write the references of settings and commands from the code that defines them.
 
-python scripts/reference.py           writes docs/reference/settings.md
-python scripts/reference.py --check   exits with 1 if it is not what would be written
+python scripts/reference.py           writes docs/reference/settings.md and cli.md
+python scripts/reference.py --check   exits with 1 if they are not what would be written
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+import typer
 from pydantic.fields import FieldInfo
 
+from twinlock.cli.main import COMMANDS, load
 from twinlock.config import Settings
 from twinlock.installation.setting_sources import CONFIG_FILE, SECRETS_DIR
 from twinlock.installation.settings_base import variable
@@ -47,6 +49,21 @@ A setting is looked for in this order, and the first value counts:
 - A list is written with commas or spaces, or as JSON: `["a", "b"]`.
 - A time span is a number of seconds or an ISO 8601 duration of weeks, days, hours, minutes and
   seconds: `600`, `PT10M`, `P1DT12H`.
+"""
+
+COMMANDS_INTRODUCTION = """\
+# Commands
+
+<!-- Written by scripts/reference.py from src/twinlock/cli; do not edit. -->
+
+`twinlock COMMAND --help` says the same at the terminal, and `python -m twinlock` is `twinlock`.
+
+- Every command reads the [settings](settings.md), and has `--json` for programs.
+- Exit codes: 0 done, 1 refused, 2 wrong usage. Results go to standard output, everything else to
+  standard error.
+- Passwords come from a prompt or with `--password-stdin`, never from an argument.
+- What cannot be taken back is asked about first, and not asked about with `--yes`.
+- Commands may be run while servers run: these see what was changed at their next request.
 """
 
 
@@ -149,7 +166,56 @@ def extra(field: FieldInfo) -> dict[str, Any]:
     return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
-PAGES: dict[str, Callable[[], str]] = {"docs/reference/settings.md": settings_page}
+def commands_page() -> str:
+    """Return the reference of commands as Markdown."""
+    lines = [COMMANDS_INTRODUCTION]
+    for name in COMMANDS:
+        command = typer.main.get_command(load(name))
+        lines.append(f"## `twinlock {name}`\n")
+        members = getattr(command, "commands", None)
+        if members is None:
+            lines.append(described(name, command))
+            continue
+        lines.append(f"{paragraphs(command.help or COMMANDS[name])}\n")
+        for sub, member in members.items():
+            lines += [f"### `twinlock {name} {sub}`\n", described(f"{name} {sub}", member)]
+    return "\n".join(lines)
+
+
+def described(path: str, command: Any) -> str:
+    """Return what the page says about one command: what it does, how it is called, its options."""
+    context = typer.Context(command, info_name=f"twinlock {path}")
+    pieces = [piece.strip("{}") for piece in command.collect_usage_pieces(context)]
+    usage = " ".join([f"twinlock {path}", *pieces])
+    options = [option(one) for one in command.params if not one.hidden]
+    listed = "\n".join(options)
+    return f"{paragraphs(command.help)}\n\n```\n{usage}\n```\n\n{listed}\n"
+
+
+def option(parameter: Any) -> str:
+    """Return the line of an option or an argument."""
+    names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+    if parameter.param_type_name == "argument":
+        names = f"`{metavar(parameter)}`"
+    elif not parameter.is_flag:
+        names += f" `{metavar(parameter)}`"
+    return f"- {names}: {parameter.help or ''}".rstrip(": ")
+
+
+def metavar(parameter: Any) -> str:
+    """Return the word that stands for the value."""
+    return str(parameter.metavar or parameter.opts[0].lstrip("-").upper().replace("-", "_"))
+
+
+def paragraphs(text: str) -> str:
+    """Return a help text with its lines joined to paragraphs."""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/reference/settings.md": settings_page,
+    "docs/reference/cli.md": commands_page,
+}
 
 
 if __name__ == "__main__":

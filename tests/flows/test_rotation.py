@@ -28,6 +28,7 @@ SEALED = (
     "private_key from signing_key",
     "key from totp",
     "seal from subject",
+    "seal from session where ended_at is null",
 )
 PEOPLE = ("johndoe", "alice", "bob")
 
@@ -114,7 +115,7 @@ def test_everything_at_rest_comes_under_the_new_key(
     ring = Keyring([newest(house)])
     assert len(read_keys(house.settings.secret_keys_file, must_be_private=True)) == 2
     assert stale(house, ring) == 0
-    assert len(sealed_values(house)) == 2 + 1 + 2 * len(PEOPLE)
+    assert len(sealed_values(house)) == 2 + 1 + 3 * len(PEOPLE)
 
 
 def test_logins_go_on_through_every_step_of_a_rotation(
@@ -381,6 +382,32 @@ def test_an_enrollment_under_way_counts_as_a_use(house: House, client: TestClien
         assert SecretRotation(parts).uses_of_old_keys(now=house.now).pending == 1
         later = house.now + timedelta(minutes=11)
         assert SecretRotation(parts).uses_of_old_keys(now=later).pending == 0
+
+
+def test_access_tokens_outlive_the_old_key(
+    house: House, client: TestClient, people: dict[str, Enrolled]
+) -> None:
+    rotate(house)
+    drop(house)
+    house.runtime.parts.keyring.look_again()
+    house.auth.close()
+
+    assert client.get("/users/me", headers=bearer(people["bob"].tokens)).status_code == 200
+
+
+def test_a_session_put_there_by_somebody_is_not_sealed(
+    house: House, client: TestClient, people: dict[str, Enrolled]
+) -> None:
+    """Not even when it names an account that exists."""
+    victim = people["alice"].account.subject
+    house.database.transaction(
+        lambda tx: tx.execute(text("update session set subject_id = :id"), {"id": victim})
+    )
+
+    rotate(house)
+
+    house.auth.close()
+    assert client.get("/users/me", headers=bearer(people["bob"].tokens)).status_code == 401
 
 
 def test_old_refresh_tokens_end_with_the_old_key(

@@ -27,7 +27,7 @@ COMMANDS: Final = {
 }
 
 
-def load(name: str) -> typer.Typer:
+def load(name: str) -> typer.Typer:  # noqa: C901 - one case a command
     """Import the command *name*."""
     match name:
         case "init":

@@ -170,6 +170,7 @@ def progress(title: str) -> Iterator[Callable[[float], None]]:
 
 def _app(**facts: str) -> typer.Typer:
     return typer.Typer(
+        add_completion=False,
         no_args_is_help=bool(facts),
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

@@ -4,12 +4,13 @@ import errno
 import logging
 import os
 import shutil
+import signal
 import socket
 import sys
 from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
@@ -52,10 +53,8 @@ def serve(
     *, init: Init = False, host: Host = None, port: Port = None, json: output.Json = False
 ) -> None:
     """Run the login server until it is told to stop (Ctrl-C or SIGTERM)."""
-    # The workers read their settings from the environment, too.
-    os.environ.update({"TWINLOCK_HOST": host} if host else {})
-    os.environ.update({"TWINLOCK_PORT": str(port)} if port else {})
-    settings = Settings()
+    given: dict[str, Any] = {"host": host, "port": port}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
     with closing(_listen(settings)) as listener:  # first: whoever cannot serve changes nothing
         done = initialise(settings) if init else None
         with output.opened(settings) as flows:
@@ -147,9 +146,11 @@ def _run(settings: Settings, listener: socket.socket) -> None:
     from uvicorn.config import STARTUP_FAILURE
     from uvicorn.supervisors.multiprocess import Multiprocess
 
+    # Where each process reads its settings, and finds what this one was told as options.
+    os.environ.update(TWINLOCK_HOST=settings.host, TWINLOCK_PORT=str(settings.port))
     config = _uvicorn_config(settings)
     log.info(
-        "server_started",
+        "server_starting",
         extra={
             "version": __version__,
             "environment": settings.environment,
@@ -163,6 +164,8 @@ def _run(settings: Settings, listener: socket.socket) -> None:
         supervisor.run()
         has_failed = any(one.exitcode == STARTUP_FAILURE for one in supervisor.processes)
     else:
+        # Raised once more by uvicorn when it has ended: then this ends what is left to do here.
+        signal.signal(signal.SIGTERM, _stop)
         server = Server(config)
         with suppress(KeyboardInterrupt, SystemExit):  # uvicorn's, when it has ended by itself
             server.run(sockets=[listener])
@@ -170,6 +173,10 @@ def _run(settings: Settings, listener: socket.socket) -> None:
     log.info("server_stopped")
     if has_failed:
         output.refuse("The server did not start; its log says why.")
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _uvicorn_config(settings: Settings) -> "Config":

@@ -2,8 +2,8 @@
 
     add_key            a new key stands first in the key file; from now on everyone seals with it
       │                (a server looks at the file once a second and for every unknown key id)
-    reseal             batch by batch: what factors keep, seals of subjects, signing keys,
-      │                again and again until a whole round finds nothing old
+    reseal             batch by batch: what factors keep, seals of accounts and of sessions, signing
+      │                keys, again and again until a whole round finds nothing old
       └─ the row of the installation, last: while it is old, the rotation is unfinished
     drop_old_keys      once no refresh token and no pending ceremony needs them any more
 
@@ -13,13 +13,13 @@ open is left as it is: sealing it again would hide what somebody did to it.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from twinlock.accounts import store as accounts
 from twinlock.audit import store as audit
@@ -169,15 +169,16 @@ class SecretRotation:
 
     def _round(self, progress: Progress) -> tuple[int, tuple[str, ...]]:
         factors = [factor for factor in self._parts.factors if isinstance(factor, KeepsSecrets)]
-        parts = len(factors) + 1
+        parts = len(factors) + 2
         values = self._parts.database.transaction(signing_keys.reseal, self._parts.keyring)
         broken = [f"signing key {kid}" for kid in find_broken_signing_keys(self._parts)]
         for number, factor in enumerate(factors):
             resealed, left = self._reseal_factor(factor, _part(progress, number, of=parts))
             values += resealed
             broken += left
-        resealed, left = self._reseal_subjects(_part(progress, len(factors), of=parts))
-        return values + resealed, (*broken, *left)
+        resealed, left = self._reseal_subjects(_part(progress, parts - 2, of=parts))
+        values += resealed + self._reseal_sessions(_part(progress, parts - 1, of=parts))
+        return values, (*broken, *left)
 
     def _reseal_factor(self, factor: KeepsSecrets, progress: Progress) -> tuple[int, list[str]]:
         values, after = 0, ""
@@ -205,6 +206,23 @@ class SecretRotation:
             after = rows[-1].id
             progress(fraction_of(after))
         return values, broken
+
+    def _reseal_sessions(self, progress: Progress) -> int:
+        """Seal living sessions again; one whose seal does not hold is dead already."""
+        values, after, now = 0, "", self._parts.clock()
+        while rows := self._parts.database.reading(
+            sessions.list_living, after=after, limit=self._batch, now=now
+        ):
+            stale = [row for row in rows if self._parts.keyring.is_stale_mac(row.seal)]
+            if stale:
+                values += self._parts.database.transaction(self._reseal_stale_sessions, stale)
+                self._pause()
+            after = rows[-1].id
+            progress(fraction_of(after))
+        return values
+
+    def _reseal_stale_sessions(self, tx: Connection, rows: Sequence[Row[Any]]) -> int:
+        return sum(sessions.reseal_session(tx, self._parts.keyring, row) for row in rows)
 
     def _reseal_stale(self, tx: Connection, rows: list[SubjectRow]) -> tuple[int, list[str]]:
         values = 0

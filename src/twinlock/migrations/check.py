@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Column, Connection, Constraint, Index, Table, text
 
 from twinlock.db.base import metadata
 from twinlock.db.engine import Database
@@ -49,9 +49,15 @@ def _phrase(found: Any) -> str:
 
 
 def _names(things: Any) -> Iterator[str]:
+    """Give table and part; beside a column its table stands already."""
     for thing in things:
-        if isinstance(thing, str):
-            yield thing
-        elif name := getattr(thing, "name", None):
-            table = getattr(thing, "table", None)
-            yield f"{table.name}.{name}" if table is not None else str(name)
+        match thing:
+            case str():
+                yield thing
+            case Index() | Constraint():
+                table = getattr(thing.table, "name", "?")
+                yield f"{table}.{thing.name}"
+            case Table() | Column():
+                yield thing.name
+            case _:
+                pass  # a schema that is not set, a type, a default

@@ -6,6 +6,7 @@ neither put a session there, nor move one to another account, nor make one prove
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -123,6 +124,21 @@ COUNT_WITH_OLDER_TOKENS = select(func.count()).where(
     session.c.expires_at > bindparam("moment", type_=UtcDateTime()),
     session.c.idle_until > bindparam("moment", type_=UtcDateTime()),
     session.c.rotated_at < bindparam("before", type_=UtcDateTime()),
+)
+LIST_LIVING = (
+    select(session)
+    .where(
+        session.c.id > bindparam("after"),
+        session.c.ended_at.is_(None),
+        session.c.expires_at > bindparam("moment", type_=UtcDateTime()),
+    )
+    .order_by(session.c.id)
+    .limit(bindparam("limit"))
+)
+RESEAL_SESSION = (
+    update(session)
+    .where(session.c.id == bindparam("session_id"), session.c.seal == bindparam("old_seal"))
+    .values(seal=bindparam("new_seal"))
 )
 EXPIRE_SESSIONS = delete(session).where(
     session.c.id.in_(
@@ -284,6 +300,20 @@ def list_changed(db: Connection) -> dict[str, datetime]:
 def count_with_older_tokens(db: Connection, *, before: datetime, now: datetime) -> int:
     """Return how many living sessions hold a refresh token that was issued before a moment."""
     return db.execute(COUNT_WITH_OLDER_TOKENS, {"before": before, "moment": now}).scalar_one()
+
+
+def list_living(db: Connection, *, after: str, limit: int, now: datetime) -> Sequence[Row[Any]]:
+    """Return rows of sessions that have not ended, in the order of their ids."""
+    return db.execute(LIST_LIVING, {"after": after, "limit": limit, "moment": now}).all()
+
+
+def reseal_session(tx: Connection, keyring: Keyring, row: Row[Any]) -> bool:
+    """Replace a row's seal by one under a newer key; False when it changed or does not hold."""
+    found = _sealed(keyring, row)
+    if found is None:
+        return False
+    params = {"session_id": row.id, "old_seal": row.seal, "new_seal": _seal(keyring, found)}
+    return tx.execute(RESEAL_SESSION, params).rowcount == 1
 
 
 def expire(tx: Connection, *, now: datetime, limit: int) -> int:
