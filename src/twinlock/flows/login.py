@@ -153,7 +153,7 @@ class Login:
         )
         if isinstance(counted, Rejected):
             return self._parts.database.transaction(
-                self._deny_password, seen, counted, request.caller, now=now
+                self._deny_with_code, seen, counted, code, request.caller, now=now
             )
         ready, taken = counted
         done = self._parts.database.transaction(
@@ -214,8 +214,10 @@ class Login:
         ready = self._ready(seen, outcome, now=now)
         if isinstance(ready, Rejected):
             denied = self._deny_password(tx, seen, ready, request.caller, now=now)
-            is_due = ready.reason is Reason.AWAITS_ENROLLMENT
-            return EnrollmentRequired() if is_due else denied
+            if ready.reason is not Reason.AWAITS_ENROLLMENT:
+                return denied
+            self._counting.give_back(tx, seen.tries)
+            return EnrollmentRequired()
         self._counting.give_back(tx, seen.tries)
         if isinstance(ready.factors, NoSecondFactor):
             proof = PasswordOnly(ready.password, ready.factors)
@@ -467,6 +469,20 @@ class Login:
             tx, seen.account, rejected.reason, caller, "password", name=name, now=now
         )
         return Denied()
+
+    def _deny_with_code(
+        self,
+        tx: Connection,
+        seen: LookedUp,
+        rejected: Rejected,
+        code: str,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> Denied:
+        if rejected.reason is not Reason.THROTTLED:  # which has written an event of its own
+            self._verifying.verify_nobodys(tx, code, now=now)
+        return self._deny_password(tx, seen, rejected, caller, now=now)
 
     def _record_denial(
         self,
