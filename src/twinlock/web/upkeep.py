@@ -40,6 +40,11 @@ class Upkeep:
         self._thread: threading.Thread | None = None
         self._runs = 0
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its thread was started and has not ended."""
+        return self._thread is not None and self._thread.is_alive()
+
     def start(self) -> None:
         """Start the thread; its first work comes after the first period."""
         self._stopped.clear()
