@@ -47,7 +47,7 @@ def test_a_cookie_is_no_bearer_token(sqlite_house: House, prefix: str) -> None:
         remembered = client.get("/users/me", headers={"Cookie": f"{SESSION}={secret}"})
 
         answer = client.get(
-            "/users/me", headers={"Authorization": f"Bearer {prefix}{secret}".encode()}
+            "/users/me", headers={b"Authorization": f"Bearer {prefix}{secret}".encode()}
         )
 
     assert (remembered.status_code, answer.status_code) == (200, 401)

@@ -44,17 +44,18 @@ class Counting:
         """Count one try of a password, or say how long to wait."""
         who = self._digest("subject", account.subject) if account else self.name_digest(name)
         network = network_of(caller.ip)
+        network_key = self._digest("network", network)
         browser = caller.known_browser
         familiar = store.is_familiar(
             tx,
             subject_id=account.subject if account else None,
-            network=self._digest("network", network),
+            network=network_key,
             browser=self._digest("browser", browser) if browser else None,
             lifetimes=self._parts.throttle.familiar_for,
             now=now,
         )
         rules = self._parts.throttle.password_rules(
-            network=self._digest("network", network),
+            network=network_key,
             account_network=self._digest("account-network", who, network),
             strangers=self._digest("strangers", who),
             browser=self._digest("account-browser", who, browser) if browser else None,
@@ -62,7 +63,17 @@ class Counting:
         )
         taken = store.take_password_tries(tx, rules, now=now)
         if isinstance(taken, Throttled):
-            self._record_throttled(tx, account, taken, who, caller, "password", now=now)
+            # A full network is nobody's event: it must not write one for each name it tries.
+            is_own = taken.key != network_key
+            self._record_throttled(
+                tx,
+                taken,
+                caller,
+                "password",
+                subject=account.subject if account and is_own else None,
+                name_digest=who if account is None and is_own else None,
+                now=now,
+            )
         return taken
 
     def take_second_factor_try(
@@ -78,7 +89,7 @@ class Counting:
         key = self._second_factor_key(subject)
         taken = store.take_try(tx, rule=self._parts.throttle.second_factor, key=key, now=now)
         if isinstance(taken, Throttled):
-            self._record_throttled(tx, subject, taken, key, caller, method, now=now)
+            self._record_throttled(tx, taken, caller, method, subject=subject, now=now)
         return taken
 
     def take_decoy_try(self, tx: Connection, name: str, *, now: datetime) -> None:
@@ -153,12 +164,12 @@ class Counting:
     def _record_throttled(
         self,
         tx: Connection,
-        whose: Account | SubjectId | None,
         throttled: Throttled,
-        key: bytes,
         caller: Caller,
         method: str | None,
         *,
+        subject: SubjectId | None,
+        name_digest: bytes | None = None,
         now: datetime,
     ) -> None:
         """Keep repeated throttled denials of one count and hour as one row that counts them."""
@@ -169,11 +180,11 @@ class Counting:
                 EventType.LOGIN_THROTTLED,
                 now,
                 caller,
-                subject=whose.subject if isinstance(whose, Account) else whose,
-                name_digest=key if whose is None else None,
+                subject=subject,
+                name_digest=name_digest,
                 reason=Reason.THROTTLED,
                 method=method,
-                repeat_key=self._digest("event", key, method or "", hour),
+                repeat_key=self._digest("event", throttled.key or b"", method or "", hour),
             ),
         )
 

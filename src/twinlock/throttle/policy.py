@@ -7,7 +7,7 @@ exactly one window after it was made, and ``store.py`` can ask for it in one sta
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
@@ -197,9 +197,14 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """Too many tries were made. At most the longest window is to be waited for."""
+    """Too many tries were made. At most the longest window is to be waited for.
+
+    Attributes:
+        key: The count that is full; None where a bare count was asked.
+    """
 
     retry_after: timedelta
+    key: bytes | None = field(default=None, compare=False, repr=False)
 
 
 def admit(recent: bytes, rule: Rule, *, now: datetime) -> Admitted | Throttled:

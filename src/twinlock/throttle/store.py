@@ -379,10 +379,10 @@ def _take_with_care(tx: Connection, *, rule: Rule, key: bytes, now: datetime) ->
             counted = row.in_a_row + int(rule.counts_in_a_row)
             _set_count(tx, rule, key, recent=recent, in_a_row=counted, now=now)
             return Try(key, rule.name, moment, in_a_row=counted)
-        case Throttled() as throttled:
+        case Throttled(wait):
             if sound != row.recent:
                 _set_count(tx, rule, key, recent=sound, in_a_row=row.in_a_row, now=now)
-            return throttled
+            return Throttled(wait, key)
 
 
 def _set_count(
