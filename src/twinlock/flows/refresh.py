@@ -114,8 +114,10 @@ class Refresh:
             ):
                 return _Refreshed(session, account, presented.counter + 1)
             # Somebody was first, just now: look again at what that made of it.
-            session = sessions.get_session(tx, self._parts.keyring, presented.session_id) or session
-            judged = self._judge(presented, session, now=now)
+            found = sessions.get_session(tx, self._parts.keyring, presented.session_id)
+            if found is None or not found.is_alive(generation=account.generation, now=now):
+                return Denied()
+            session, judged = found, self._judge(presented, found, now=now)
         if isinstance(judged, Repeat):
             return _Refreshed(session, account, session.refresh_counter)
         sessions.end_session(tx, session.id, now=now)
