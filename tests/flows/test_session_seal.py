@@ -27,6 +27,7 @@ def session_of(house: House, client: TestClient, headers: dict[str, str]) -> str
     [
         "acr = 'aal2', amr = 'pwd otp mfa'",
         "acr = 'phr'",
+        "acr = 'none'",
         "scope = 'items:read'",
         "auth_time = expires_at",
         "generation = generation + 1",

@@ -21,6 +21,7 @@ from twinlock.sessions.tables import session
 log = logging.getLogger("twinlock.sessions")
 
 _SEAL: Final = "session"
+_ACRS: Final = frozenset(Acr)
 _ENDED: Final = {"ended_at": bindparam("moment", type_=UtcDateTime()), "changed_at": database_now()}
 
 INSERT_SESSION = insert(session).values(changed_at=database_now())
@@ -332,16 +333,17 @@ def _seal(keyring: Keyring, session: Session) -> bytes:
 
 def _sealed(keyring: Keyring, row: Row[Any] | None) -> Session | None:
     session = _session(row)
-    if row is None or session is None:
+    if row is None:
         return None
-    if not keyring.is_mac(row.seal, _SEAL, *session.sealed_content):
-        log.critical("session_seal_broken", extra={"session": session.id})
+    if session is None or not keyring.is_mac(row.seal, _SEAL, *session.sealed_content):
+        log.critical("session_seal_broken", extra={"session": row.id})
         return None
     return session
 
 
 def _session(row: Row[Any] | None) -> Session | None:
-    if row is None:
+    """Return the facts of a row; None where there is none, or none that we wrote."""
+    if row is None or row.acr not in _ACRS:
         return None
     return Session(
         id=row.id,
