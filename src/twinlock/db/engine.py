@@ -209,6 +209,7 @@ def _engine(url: URL, *, pool_size: int) -> Engine:
         max_overflow=0,
         pool_timeout=SILENCE_SECONDS,
         pool_use_lifo=True,
+        hide_parameters=True,  # an error's text ends in logs, a host's among them
         connect_args={
             "connect_timeout": SILENCE_SECONDS,
             "tcp_user_timeout": SILENCE_SECONDS * 1000,
@@ -226,6 +227,7 @@ def _sqlite_engine(url: URL, *, pool_size: int) -> Engine:
         max_overflow=0,
         pool_timeout=SILENCE_SECONDS,
         pool_use_lifo=True,
+        hide_parameters=True,  # an error's text ends in logs, a host's among them
         connect_args={"check_same_thread": False},
     )
     engine._connection_cls = _SqliteConnection
