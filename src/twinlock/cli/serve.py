@@ -105,7 +105,9 @@ def _greet(settings: Settings, done: Initialised | None, *, has_admin: bool, as_
         lines += ["", f"There is no administrator yet. Type: {output.CREATE_ADMIN}"]
     if not settings.is_production and sys.stdout.isatty():
         if done is not None and not done.installation_created:
+            forgotten = f"{_program()} user set admin --ask-password"
             lines.append(f"The data of the last time is there: {done.data_dir}")
+            lines.append(f"Where the first password was lost: {forgotten}")
         lines += _next_steps(settings)
     output.show(facts, *lines, as_json=as_json)
     sys.stdout.flush()
