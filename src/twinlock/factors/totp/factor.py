@@ -127,12 +127,14 @@ class TotpFactor:
         rows = store.find_keys(db, account_id)
         if not rows:
             return Rejected(Reason.SEAL_BROKEN)  # the flow asks only who has this method
-        rejected = Rejected(Reason.WRONG)
+        keys: list[bytes] = []
         for row in rows:
             try:
-                key = self.open_key(row)
+                keys.append(self.open_key(row))  # all of them, before any is compared
             except SealBrokenError:
                 return Rejected(Reason.SEAL_BROKEN, evidence=row.authenticator_id)
+        rejected = Rejected(Reason.WRONG)
+        for row, key in zip(rows, keys, strict=True):
             params = _params(row)
             step = rfc6238.matching_step(key, code, now=now, params=params, after=row.last_step)
             if step is not None and store.spend_step(
