@@ -17,6 +17,7 @@ from twinlock.web.guard import (
     Admitted,
     Demand,
     Guard,
+    session_cookie,
 )
 from twinlock.web.problems import ProblemError
 from twinlock.web.runtime import SCOPE_KEY, Instance, runtime_of
@@ -111,12 +112,16 @@ class ForwardAuth:
 def _check_site(connection: HTTPConnection) -> None:
     """Refuse what another site's page sends with our cookie, by the method that it really has.
 
+    A proxy that does not tell the method may be asking for any: then the ``Origin`` decides,
+    which browsers send with every method but GET and HEAD.
+
     Raises:
         ProblemError: 403.
     """
     headers = connection.headers
     methods = {headers[name].upper() for name in _ORIGINAL_METHOD if name in headers}
-    if methods <= SAFE_METHODS or "authorization" in headers:
+    is_safe = methods <= SAFE_METHODS if methods else "origin" not in headers
+    if is_safe or session_cookie(connection) is None:
         return
     if runtime_of(connection).origin.is_cross_site(connection, has_cookie=True):
         raise ProblemError(403, "cross_site_request", "The request comes from another site.")
