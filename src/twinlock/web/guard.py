@@ -14,7 +14,7 @@ from fastapi.openapi.models import OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
-from twinlock.core.errors import DatabaseUnavailableError
+from twinlock.core.errors import TwinlockError
 from twinlock.core.principal import User
 from twinlock.core.proof import Acr
 from twinlock.web import cookies
@@ -136,7 +136,7 @@ class Guard(SecurityBase):
         runtime = runtime_of(connection)
         try:
             user = await user_of(connection, runtime)
-        except DatabaseUnavailableError as error:
+        except TwinlockError as error:
             raise ProblemError(
                 503, "unavailable", "Unavailable", headers=retry_after(_COME_BACK)
             ) from error

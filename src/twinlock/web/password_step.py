@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from twinlock.accounts.password_check import RightPassword
+from twinlock.core.errors import TwinlockError
 from twinlock.core.proof import Rejected
 from twinlock.flows.login import LookedUp, Request
 from twinlock.flows.outcomes import (
@@ -14,7 +15,6 @@ from twinlock.flows.outcomes import (
     SignedIn,
     Throttled,
 )
-from twinlock.web.hash_pool import HashQueueFullError
 from twinlock.web.runtime import Runtime
 
 
@@ -67,7 +67,7 @@ async def _upgrade_hash(
     """
     if seen.account is None:
         return
-    with suppress(HashQueueFullError):  # the next login tries again
+    with suppress(TwinlockError):  # the next login tries again; this one has its answer
         new_hash = await runtime.hash_pool.run(runtime.password_check.new_hash, password)
         await runtime.workers.run(runtime.login.upgrade_hash, seen.account, right, new_hash)
 
