@@ -1,6 +1,6 @@
 """What the flows ask about accounts, wherever they live: the one small door to them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -25,14 +25,14 @@ class Account:
     subject: SubjectId
     host_id: str
     generation: int
-    seal: bytes
+    seal: bytes = field(repr=False)
     awaits_enrollment: bool
     username: str
     email: str | None
     full_name: str | None
     roles: tuple[str, ...]
     is_disabled: bool
-    password_hash: str | None
+    password_hash: str | None = field(repr=False)
     password_expires_at: datetime | None
     created_at: datetime
 

@@ -3,7 +3,7 @@
 import bisect
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -30,7 +30,7 @@ AMR: Final = ("pwd",)
 class NewHash:
     """A hash of the newest kind, with the scheme by which its like are counted."""
 
-    password_hash: str
+    password_hash: str = field(repr=False)
     scheme: str
 
 
@@ -44,7 +44,7 @@ class RightPassword:
     """
 
     verified: Verified
-    stored: str
+    stored: str = field(repr=False)
     is_outdated: bool
 
 

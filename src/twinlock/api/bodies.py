@@ -18,10 +18,10 @@ def _clean(text: str) -> str:
 Name = Annotated[str, StringConstraints(max_length=1024)]
 """A login name as typed: any text; only those that exist lead anywhere."""
 
-Password = Annotated[str, StringConstraints(max_length=16_384)]
+Password = Annotated[str, StringConstraints(max_length=16_384), Field(repr=False)]
 """A password as typed. Too long a one is denied like a wrong one, not told apart."""
 
-Handle = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Handle = Annotated[str, StringConstraints(min_length=1, max_length=128), Field(repr=False)]
 """What the client was given to continue with."""
 
 Label = Annotated[
@@ -37,7 +37,9 @@ FullName = Annotated[
     AfterValidator(_clean),
 ]
 
-Answer = Annotated[str | dict[str, Any], Field(description="What was typed, or a credential.")]
+Answer = Annotated[
+    str | dict[str, Any], Field(repr=False, description="What was typed, or a credential.")
+]
 """What a person typed, or the credential object of ``navigator.credentials.get()``."""
 
 

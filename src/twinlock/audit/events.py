@@ -60,7 +60,7 @@ class Caller:
     ip: str | None = None
     user_agent: str | None = None
     is_browser: bool = False
-    known_browser: str | None = None
+    known_browser: str | None = field(default=None, repr=False)
     actor: str | None = None
 
 

@@ -5,7 +5,7 @@ file comes before the database, so that no database ever waits for keys that nob
 """
 
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -42,7 +42,7 @@ class FirstAdmin:
     """The first account, whose password is shown this once."""
 
     username: str
-    password: str
+    password: str = field(repr=False)
     expires_at: datetime
 
 

@@ -27,8 +27,8 @@ class Prompt:
         state: Stays on the server, sealed; None when the factor needs none.
     """
 
-    options: dict[str, Any] = field(default_factory=dict)
-    state: bytes | None = None
+    options: dict[str, Any] = field(default_factory=dict, repr=False)
+    state: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What an operator does to accounts. Nobody but the account itself ever learns a secret of it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Concatenate, Final, ParamSpec
 
@@ -71,7 +71,7 @@ class Imported:
     """An authenticator that comes along with an account from elsewhere, as its URI."""
 
     factor: Factor
-    uri: str
+    uri: str = field(repr=False)
     label: str
 
 

@@ -1,7 +1,7 @@
 """What an operator does to an account's factors: enroll beside the owner, remove, start anew."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -43,7 +43,7 @@ class Enrolled:
     """
 
     authenticator: Authenticator
-    recovery_codes: Sequence[str]
+    recovery_codes: Sequence[str] = field(repr=False)
 
 
 class FactorAdministration:

@@ -1,7 +1,7 @@
 """Enrolling, renaming and removing authenticators, and making recovery codes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -50,9 +50,9 @@ NOT_FOUND = Refused("not_found", "There is no such authenticator.")
 class EnrollmentBegun:
     """An enrollment that waits for its confirming answer."""
 
-    handle: str
+    handle: str = field(repr=False)
     expires_in: timedelta
-    options: dict[str, Any]
+    options: dict[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +74,14 @@ class FactorsChanged:
 
     signed_in: SignedIn
     authenticator: Authenticator | None = None
-    recovery_codes: Sequence[str] = ()
+    recovery_codes: Sequence[str] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class _Changed:
     replaced: Replaced
     authenticator: Authenticator | None = None
-    recovery_codes: Sequence[str] = ()
+    recovery_codes: Sequence[str] = field(default=(), repr=False)
 
 
 class FactorManagement:

@@ -1,6 +1,6 @@
 """The only place that opens a session: it takes a proof, and there is no other way in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from hmac import compare_digest
@@ -41,7 +41,7 @@ class Opened:
     session: Session
     context: AuthenticationContext
     account: Account
-    cookie_secret: str | None
+    cookie_secret: str | None = field(repr=False)
     ended: list[str]
 
 

@@ -1,6 +1,6 @@
 """What a flow can answer. One denial looks like every other; its reason is in the audit log."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -12,9 +12,9 @@ from twinlock.throttle.policy import Throttled
 class IssuedTokens:
     """Tokens for a bearer client; the refresh token is None where the old one goes on."""
 
-    access_token: str
+    access_token: str = field(repr=False)
     expires_in: timedelta
-    refresh_token: str | None
+    refresh_token: str | None = field(repr=False)
     scope: tuple[str, ...]
 
 
@@ -22,8 +22,8 @@ class IssuedTokens:
 class IssuedCookie:
     """The secret of a browser's session cookie, and the CSRF token that belongs to it."""
 
-    secret: str
-    csrf_token: str
+    secret: str = field(repr=False)
+    csrf_token: str = field(repr=False)
     expires_in: timedelta
 
 
@@ -36,7 +36,7 @@ class SignedIn:
 
     credentials: Credentials
     context: AuthenticationContext
-    known_browser: str | None = None
+    known_browser: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Offered:
 class SecondFactorRequired:
     """The password was right, and opened nothing: a second factor is to follow."""
 
-    handle: str
+    handle: str = field(repr=False)
     expires_in: timedelta
     methods: tuple[Offered, ...]
 

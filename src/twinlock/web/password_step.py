@@ -1,7 +1,7 @@
 """The password step at the edge: look up (a hop), hash (its own threads), record (a hop)."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from twinlock.accounts.password_check import RightPassword
@@ -28,8 +28,8 @@ class Submitted:
     """
 
     name: str
-    password: str
-    otp: str | None = None
+    password: str = field(repr=False)
+    otp: str | None = field(default=None, repr=False)
     may_append: bool = False
 
 
