@@ -333,6 +333,22 @@ def test_the_first_login_raises_the_alarm(
     assert alarms[0].__dict__["subject"] == home.john.account.subject
 
 
+@sealed
+def test_a_reauthentication_raises_the_alarm(
+    home: Home, attack: Attack, caplog: pytest.LogCaptureFixture
+) -> None:
+    attack(home)
+    caplog.clear()
+
+    home.client.post("/api/reauthenticate", json={}, headers=home.john.bearer)
+
+    denials = home.events(EventType.REAUTHENTICATION_DENIED)
+    alarms = [one.getMessage() for one in caplog.records if one.levelno == logging.CRITICAL]
+    is_alive = home.client.get("/users/me", headers=home.john.bearer).status_code == 200
+    assert [denial.reason for denial in denials] == [Reason.SEAL_BROKEN] * is_alive
+    assert alarms == ["seal_broken"] * is_alive
+
+
 @attacked
 def test_a_login_that_was_pending_goes_no_further(home: Home, attack: Attack) -> None:
     handle = home.begin()

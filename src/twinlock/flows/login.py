@@ -7,7 +7,6 @@
 At the token endpoint the code comes with the password: ``finish_with_code``.
 """
 
-import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
@@ -45,8 +44,6 @@ from twinlock.flows.verifying import Verifying
 from twinlock.pending import store as pending_store
 from twinlock.pending.store import Pending, Purpose
 from twinlock.throttle.store import Try
-
-log = logging.getLogger("twinlock.login")
 
 Other = TypeVar("Other", bound=SecondFactorRequired | EnrollmentRequired | Denied)
 
@@ -495,8 +492,10 @@ class Login:
         name: str | None = None,
         now: datetime,
     ) -> None:
-        if reason is Reason.SEAL_BROKEN:
-            log.critical("seal_broken", extra={"subject": account and account.subject})
+        if account is not None:
+            reason = self._verifying.told_apart(
+                tx, reason, account.subject, seen=account.generation
+            )
         audit.record(
             tx,
             Event(

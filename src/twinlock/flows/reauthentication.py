@@ -379,6 +379,7 @@ class Reauthentication:
         *,
         now: datetime,
     ) -> Denied:
+        reason = self._verifying.told_apart(tx, rejected.reason, user.id, seen=user.generation)
         audit.record(
             tx,
             Event(
@@ -387,7 +388,7 @@ class Reauthentication:
                 caller,
                 subject=user.id,
                 session_id=user.session_id,
-                reason=rejected.reason,
+                reason=reason,
                 method=method,
             ),
         )

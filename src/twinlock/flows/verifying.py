@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
@@ -114,6 +115,21 @@ class Verifying:
         factor = self._parts.factors.get(self._method_of(code, lengths))
         if factor is not None:
             factor.finish_verification(tx, _NOBODY, None, code, now=now)
+
+    def told_apart(
+        self, tx: Connection, reason: Reason, subject: SubjectId, *, seen: int
+    ) -> Reason:
+        """Raise the alarm for a broken seal, and for nothing that only looks like one.
+
+        Between the read of an account and that of its rows a change of factors may be committed:
+        then the generation is no longer the one *seen*.
+        """
+        if reason is not Reason.SEAL_BROKEN:
+            return reason
+        if not accounts.lock_subject(tx, subject, seen=seen):
+            return Reason.CHANGED_MEANWHILE
+        log.critical("seal_broken", extra={"subject": subject})
+        return reason
 
     def seal_state(self, state: bytes, begun: Pending) -> bytes:
         """Seal a factor's state to what is pending."""
