@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks import guarded_request, login_cost, report
 from benchmarks.postgres import postgres_url
+from benchmarks.processes import prepare_scratch
 from benchmarks.results import Result
 
 
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="print only, keep no record")
     given = parser.parse_args()
     wanted = [name for name in given.only.upper().split(",") if name] or list(MEASURES)
+    prepare_scratch()
     results: list[Result] = []
     for name in wanted:
         begun = time.monotonic()

@@ -74,8 +74,8 @@ async def _targets(stack: AsyncExitStack, where: installation.Installation) -> l
     )
     token = await token_of(guarded, where.people)
     return [
-        Target("bare", bare, load.get("/me")),
-        Target("bare again", again, load.get("/me")),
+        Target("bare", bare, load.get("/me", token=token)),
+        Target("bare again", again, load.get("/me", token=token)),
         Target("dependency", guarded, load.get("/me", token=token)),
         Target("require", guarded, load.get("/strict", token=token)),
         Target("layer", layered, load.get("/me", token=token)),

@@ -13,7 +13,7 @@ class Result:
         goal_id: ``P1`` to ``P10``, as in the list of goals.
         what: What was measured, in words.
         value: The number that counts.
-        spread: The lowest and highest of the rounds.
+        spread: Between which two numbers the middle half of the rounds lies.
         unit: ``×`` for a ratio, else what the number is in.
         at_most: The goal, where less is better.
         at_least: The goal, where more is better.
@@ -39,6 +39,14 @@ class Result:
         return None
 
 
+def middle_half(values: Sequence[float]) -> tuple[float, float]:
+    """Return between which two numbers the middle half of *values* lies."""
+    if len(values) < 2:
+        return values[0], values[0]
+    lower, _, upper = statistics.quantiles(values, n=4, method="inclusive")
+    return lower, upper
+
+
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     """Return the ratio of each round, both measured a moment apart."""
     return [one / other for one, other in zip(ours, theirs, strict=True)]
@@ -60,7 +68,7 @@ def compared(
         goal_id,
         what,
         statistics.median(found),
-        spread=(min(found), max(found)),
+        spread=middle_half(found),
         at_most=at_most,
         at_least=at_least,
         note=note,

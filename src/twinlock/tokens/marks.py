@@ -99,7 +99,11 @@ class Marks:
 
         Read it before the row that it stands for.
         """
-        return self._view[crc32(session_id.encode()) & _LAST_MARK]
+        return self._view[number_of(session_id)]
+
+    def read_at(self, number: int) -> int:
+        """Return the mark of that `number_of`, as `read` does."""
+        return self._view[number]
 
     def bump(self, session_ids: Iterable[str]) -> None:
         """Give sessions fresh marks: after the commit, and before the reply leaves."""
@@ -108,7 +112,7 @@ class Marks:
             view = None
             while view is not self._view:  # mapped again meanwhile: write it there, too
                 view = self._view
-                view[crc32(session_id.encode()) & _LAST_MARK] = mark
+                view[number_of(session_id)] = mark
 
     def bump_all(self) -> None:
         """Give every session a fresh mark, as a key was retired or a policy changed."""
@@ -144,6 +148,11 @@ class Marks:
     def _tell(self, reasons: list[str]) -> None:
         if reasons:
             log.warning("marks_moved", extra={"place": str(self.place), "reasons": reasons})
+
+
+def number_of(session_id: str) -> int:
+    """Return which mark is a session's."""
+    return crc32(session_id.encode()) & _LAST_MARK
 
 
 def _places(data_dir: Path | None, shared_memory: Path, installation: bytes) -> tuple[Path, ...]:

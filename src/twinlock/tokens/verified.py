@@ -1,5 +1,6 @@
 """What a process remembers of access tokens, so that each is verified once."""
 
+import functools
 import heapq
 import threading
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class VerifiedTokens(Generic[E]):
         """
         if len(token) > MAX_TOKEN_BYTES:
             return None
-        held = self._entries.get(_digest(token))
+        held = self._entries.get(_digest_of_recent(token))
         return held.entry if held is not None and now < held.expires_at else None
 
     def remember(
@@ -155,3 +156,7 @@ class RefusedTokens:
 
 def _digest(token: str) -> bytes:
     return sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+_digest_of_recent = functools.lru_cache(maxsize=512)(_digest)
+"""The same for tokens of allowed length, not computed anew for whoever is busy just now."""

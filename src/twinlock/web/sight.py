@@ -21,6 +21,7 @@ from twinlock.flows.keys import Keys
 from twinlock.flows.liveness import Liveness
 from twinlock.flows.parts import Parts
 from twinlock.tokens import access_token
+from twinlock.tokens.marks import number_of
 from twinlock.tokens.verified import RefusedTokens, VerifiedTokens
 from twinlock.web.work import Workers
 
@@ -39,7 +40,7 @@ class Seen:
     """A user, and until when nothing needs to be asked again."""
 
     user: User
-    session_id: str
+    mark_number: int
     mark: int
     until: float
 
@@ -59,6 +60,7 @@ class Sight:
         self._parts = parts
         self._clock: Clock = parts.clock
         self._read_mark = parts.marks.read
+        self._read_mark_at = parts.marks.read_at
         self._keys = keys
         self._liveness = liveness
         self._workers = workers
@@ -71,7 +73,7 @@ class Sight:
     def remembered(self, credential: str) -> User | None:
         """Return the user of a token, or of a prefixed cookie, if memory still holds good."""
         seen = self._seen.get(credential, now=self._clock())
-        if seen is None or seen.mark != self._read_mark(seen.session_id):
+        if seen is None or seen.mark != self._read_mark_at(seen.mark_number):
             return None
         present = clock.monotonic()
         if present >= seen.until or present - self._polled_at > _SILENCE_SECONDS:
@@ -182,7 +184,8 @@ class Sight:
         saw before it forgets, so that whoever remembers too late finds it here.
         """
         session_id = user.session_id
-        seen = Seen(user, session_id, before.mark, clock.monotonic() + _LOOK_AGAIN_SECONDS)
+        until = clock.monotonic() + _LOOK_AGAIN_SECONDS
+        seen = Seen(user, number_of(session_id), before.mark, until)
         self._seen.remember(credential, session_id, seen, expires_at=expires_at, now=now)
         if self._changed.get(session_id) != before.changed_at:
             self._seen.forget_session(session_id)
