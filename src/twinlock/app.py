@@ -2,13 +2,11 @@
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twinlock.accounts.password_check import PasswordCheck
 from twinlock.accounts.passwords import HashProfile
@@ -44,10 +42,10 @@ from twinlock.flows.verifying import Verifying
 from twinlock.installation.key_watch import KeyFileWatch
 from twinlock.migrations.revision import require_current
 from twinlock.tokens.marks import Marks
-from twinlock.web.guard import SCHEME_NAME
 from twinlock.web.hash_pool import HashPool
 from twinlock.web.origin import OwnOrigin
-from twinlock.web.runtime import SCOPE_KEY, Runtime
+from twinlock.web.presence import Presence, write_token_url
+from twinlock.web.runtime import Runtime
 from twinlock.web.server import add_server_parts
 from twinlock.web.sight import Sight
 from twinlock.web.upkeep import Upkeep
@@ -143,20 +141,8 @@ class Twinlock:
         """
         self._prefix = prefix
         app.include_router(self.router(), prefix=prefix)
-        app.add_middleware(_Presence, instance=self)
-        _write_token_url(app, prefix)
-
-
-class _Presence:
-    """Puts an instance where requests find the nearest; ``app.state`` is not seen in a mount."""
-
-    def __init__(self, app: ASGIApp, instance: Twinlock) -> None:
-        self._app = app
-        self._instance = instance
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope[SCOPE_KEY] = self._instance
-        await self._app(scope, receive, send)
+        app.add_middleware(Presence, instance=self)
+        write_token_url(app, f"{prefix}/token".lstrip("/"))
 
 
 def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> FastAPI:
@@ -350,18 +336,3 @@ def _open_keyring(settings: Settings, database: Database) -> Keyring:
         return True
 
     return Keyring(load_master_keys(settings), changed=watch, is_ours=is_ours)
-
-
-def _write_token_url(app: FastAPI, prefix: str) -> None:
-    """Point *Authorize* of ``/docs`` to where the routes are."""
-    describe: Callable[[], dict[str, Any]] = app.openapi
-
-    def described() -> dict[str, Any]:
-        schema = describe()
-        schemes = schema.get("components", {}).get("securitySchemes", {})
-        if SCHEME_NAME in schemes:
-            url = f"{prefix}/token".lstrip("/")
-            schemes[SCHEME_NAME]["flows"]["password"]["tokenUrl"] = url
-        return schema
-
-    app.openapi = described  # type: ignore[method-assign] # FastAPI's documented way

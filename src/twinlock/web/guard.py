@@ -18,6 +18,7 @@ from twinlock.core.errors import TwinlockError
 from twinlock.core.principal import User
 from twinlock.core.proof import Acr
 from twinlock.web import cookies
+from twinlock.web.presence import SCHEME_NAME
 from twinlock.web.problems import (
     ProblemError,
     insufficient_authentication,
@@ -25,13 +26,12 @@ from twinlock.web.problems import (
     not_authenticated,
     retry_after,
 )
-from twinlock.web.runtime import Runtime, runtime_of
+from twinlock.web.recognition import Recognition, recognition_of
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _COOKIE_NAME: Final = cookies.SESSION.encode()
 POLICY_VIOLATION: Final = 1008
 _COME_BACK: Final = timedelta(seconds=2)
-SCHEME_NAME: Final = "Twinlock"
 USER_KEY: Final = "twinlock.user"
 """Where the ASGI scope holds the user whom a layer let pass, for applications to read."""
 
@@ -46,7 +46,7 @@ class Demand:
     roles: frozenset[str] = frozenset()
     scope: frozenset[str] = frozenset()
 
-    def check(self, user: User, runtime: Runtime) -> None:
+    def check(self, user: User, recognition: Recognition) -> None:
         """Let the user pass.
 
         Raises:
@@ -56,7 +56,7 @@ class Demand:
             user.amr
         ):
             raise insufficient_authentication(acr=self.acr or Acr.AAL2, max_age=self.max_age)
-        if self.max_age is not None and not user.is_fresh(self.max_age, now=runtime.clock()):
+        if self.max_age is not None and not user.is_fresh(self.max_age, now=recognition.clock()):
             raise insufficient_authentication(acr=self.acr, max_age=self.max_age)
         if not self.roles <= user.roles:
             raise ProblemError(403, "role_required", "Not allowed.")
@@ -72,10 +72,11 @@ class Demand:
 class Admitted:
     """Whom a layer in front of the application let pass, for the guards behind it.
 
-    It names its installation: the users of one are nobody to another that is mounted inside.
+    It names who recognised the user: the users of one installation are nobody to another
+    that is mounted inside.
     """
 
-    runtime: Runtime
+    by: Recognition
     user: User
 
     KEY: ClassVar[str] = "twinlock.admitted"
@@ -133,9 +134,9 @@ class Guard(SecurityBase):
         return user
 
     async def _user(self, connection: HTTPConnection) -> User | None:
-        runtime = runtime_of(connection)
+        recognition = recognition_of(connection)
         try:
-            user = await user_of(connection, runtime)
+            user = await user_of(connection, recognition)
         except TwinlockError as error:
             raise ProblemError(
                 503, "unavailable", "Unavailable", headers=retry_after(_COME_BACK)
@@ -149,11 +150,11 @@ class Guard(SecurityBase):
                 403, "password_change_required", "Change the first password before anything else."
             )
         if self._demand is not None:
-            self._demand.check(user, runtime)
+            self._demand.check(user, recognition)
         return user
 
 
-async def user_of(connection: HTTPConnection, runtime: Runtime) -> User | None:
+async def user_of(connection: HTTPConnection, recognition: Recognition) -> User | None:
     """Return the user of a request, or None when it carries no credentials.
 
     Raises:
@@ -161,7 +162,7 @@ async def user_of(connection: HTTPConnection, runtime: Runtime) -> User | None:
         DatabaseUnavailableError: It cannot be decided now.
     """
     admitted: Admitted | None = connection.scope.get(Admitted.KEY)
-    if admitted is not None and admitted.runtime is runtime:
+    if admitted is not None and admitted.by is recognition:
         return admitted.user
     authorization: bytes | None = None
     cookie_header: bytes | None = None
@@ -176,19 +177,27 @@ async def user_of(connection: HTTPConnection, runtime: Runtime) -> User | None:
         raise ProblemError(400, "credential_in_url", "A credential does not belong into a URL.")
     secret = _session_cookie(cookie_header) if cookie_header is not None else None
     if authorization is None or authorization[:7].lower() != b"bearer ":
-        return None if secret is None else await _user_of_cookie(connection, runtime, secret)
-    if secret is not None:
+        return None if secret is None else await _user_of_cookie(connection, recognition, secret)
+    if secret is not None and recognition.installation is not None:
         raise _ambiguous()
-    user = runtime.sight.remembered(token := authorization[7:].decode("latin-1").strip())
+    user = recognition.sight.remembered(token := authorization[7:].decode("latin-1").strip())
     if user is None:
-        user = await runtime.sight.user_of_token(token)
+        user = await recognition.sight.user_of_token(token)
     if user is None:
         raise invalid_token()
     return user
 
 
-async def _user_of_cookie(connection: HTTPConnection, runtime: Runtime, secret: str) -> User:
-    """Return the user of a session cookie, whose unsafe requests must come from our own pages."""
+async def _user_of_cookie(
+    connection: HTTPConnection, recognition: Recognition, secret: str
+) -> User | None:
+    """Return the user of a session cookie, whose unsafe requests must come from our own pages.
+
+    Where only tokens are verified, the cookie is somebody else's, and nobody's.
+    """
+    runtime = recognition.installation
+    if runtime is None:
+        return None
     user = await runtime.sight.user_of_cookie(secret)
     if user is None:
         raise invalid_token("The session has ended.")

@@ -20,7 +20,7 @@ from twinlock.web.guard import (
     session_cookie,
 )
 from twinlock.web.problems import ProblemError
-from twinlock.web.runtime import SCOPE_KEY, Instance, runtime_of
+from twinlock.web.recognition import SCOPE_KEY, Instance, recognition_of
 
 _ORIGINAL_METHOD: Final = ("x-forwarded-method", "x-original-method")
 
@@ -63,7 +63,7 @@ class GuardLayer:
             await _refuse(error, scope, receive, send)
             return
         scope[USER_KEY] = user
-        scope[Admitted.KEY] = Admitted(runtime_of(connection), user)
+        scope[Admitted.KEY] = Admitted(recognition_of(connection), user)
         await self._app(scope, receive, send)
 
 
@@ -121,9 +121,10 @@ def _check_site(connection: HTTPConnection) -> None:
     headers = connection.headers
     methods = {headers[name].upper() for name in _ORIGINAL_METHOD if name in headers}
     is_safe = methods <= SAFE_METHODS if methods else "origin" not in headers
-    if is_safe or session_cookie(connection) is None:
+    installation = recognition_of(connection).installation
+    if is_safe or installation is None or session_cookie(connection) is None:
         return
-    if runtime_of(connection).origin.is_cross_site(connection, has_cookie=True):
+    if installation.origin.is_cross_site(connection, has_cookie=True):
         raise ProblemError(403, "cross_site_request", "The request comes from another site.")
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from starlette.requests import HTTPConnection
 
@@ -21,12 +20,10 @@ from twinlock.flows.refresh import Refresh
 from twinlock.web.hash_pool import HashPool
 from twinlock.web.network import Network
 from twinlock.web.origin import OwnOrigin
+from twinlock.web.recognition import NotInstalledError, recognition_of
 from twinlock.web.sight import Sight
 from twinlock.web.upkeep import Upkeep
 from twinlock.web.work import Workers
-
-SCOPE_KEY = "twinlock"
-"""Where the ASGI scope holds the nearest instance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +58,10 @@ class Runtime:
     requires_own_host: bool
     password_grant_enabled: bool
 
-
-class Instance(Protocol):
-    """What the ASGI scope holds: a `Twinlock`."""
-
     @property
-    def runtime(self) -> Runtime:
-        """The running installation."""
-        ...
-
-
-class NotInstalledError(RuntimeError):
-    """No instance is in the ASGI scope: `Twinlock.install(app)` puts it there."""
+    def installation(self) -> "Runtime":
+        """Itself: see `Recognition`."""
+        return self
 
 
 def runtime_of(connection: HTTPConnection) -> Runtime:
@@ -81,7 +70,7 @@ def runtime_of(connection: HTTPConnection) -> Runtime:
     Raises:
         NotInstalledError: The application has none.
     """
-    instance: Instance | None = connection.scope.get(SCOPE_KEY)
-    if instance is None:
-        raise NotInstalledError("call Twinlock(...).install(app) on this application first")
-    return instance.runtime
+    installation = recognition_of(connection).installation
+    if installation is None:
+        raise NotInstalledError("a verifier stands here, and this needs an installation")
+    return installation

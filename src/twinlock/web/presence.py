@@ -1,0 +1,43 @@
+"""What installing leaves in an application: the instance where requests find it, and its URL."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from twinlock.web.recognition import SCOPE_KEY, Instance
+
+SCHEME_NAME: Final = "Twinlock"
+"""The security scheme of the guard in OpenAPI."""
+
+
+class Presence:
+    """Puts an instance where requests find the nearest; ``app.state`` is not seen in a mount."""
+
+    def __init__(self, app: ASGIApp, instance: Instance) -> None:
+        self._app = app
+        self._instance = instance
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what comes, with the instance in its scope."""
+        scope[SCOPE_KEY] = self._instance
+        await self._app(scope, receive, send)
+
+
+def write_token_url(app: FastAPI, url: str) -> None:
+    """Point *Authorize* of ``/docs`` to the token endpoint.
+
+    Args:
+        url: Absolute, or relative to where the application is.
+    """
+    describe: Callable[[], dict[str, Any]] = app.openapi
+
+    def described() -> dict[str, Any]:
+        schema = describe()
+        schemes = schema.get("components", {}).get("securitySchemes", {})
+        if SCHEME_NAME in schemes:
+            schemes[SCHEME_NAME]["flows"]["password"]["tokenUrl"] = url
+        return schema
+
+    app.openapi = described  # type: ignore[method-assign] # FastAPI's documented way

@@ -1,0 +1,74 @@
+"""What the guard asks of whatever stands in the ASGI scope, without knowing what that is.
+
+An installation answers from its sessions, a `Verifier` from the tokens of a login server
+elsewhere. Nothing here loads a database.
+"""
+
+from typing import TYPE_CHECKING, Protocol
+
+from starlette.requests import HTTPConnection
+
+from twinlock.core.clock import Clock
+from twinlock.core.principal import User
+
+if TYPE_CHECKING:
+    from twinlock.web.runtime import Runtime
+
+SCOPE_KEY = "twinlock"
+"""Where the ASGI scope holds the nearest instance."""
+
+
+class TokenSight(Protocol):
+    """Turns access tokens into users."""
+
+    def remembered(self, credential: str) -> User | None:
+        """Return the user of a token if memory still holds good."""
+        ...
+
+    async def user_of_token(self, token: str) -> User | None:
+        """Return the user of a token, or None when it opens nothing.
+
+        Raises:
+            TwinlockError: It cannot be decided now.
+        """
+        ...
+
+
+class Recognition(Protocol):
+    """Who a request speaks for, and what is there to decide it with.
+
+    Attributes:
+        installation: The one behind it; None for a verifier, to which cookies mean nothing.
+    """
+
+    @property
+    def clock(self) -> Clock: ...  # noqa: D102 - see the class
+    @property
+    def sight(self) -> TokenSight: ...  # noqa: D102
+    @property
+    def installation(self) -> "Runtime | None": ...  # noqa: D102
+
+
+class Instance(Protocol):
+    """What the ASGI scope holds: a `Twinlock`, or a `Verifier`."""
+
+    @property
+    def runtime(self) -> Recognition:
+        """What it recognises users with, running."""
+        ...
+
+
+class NotInstalledError(RuntimeError):
+    """No instance is in the ASGI scope: `Twinlock.install(app)` puts it there."""
+
+
+def recognition_of(connection: HTTPConnection) -> Recognition:
+    """Return what the nearest instance recognises users with.
+
+    Raises:
+        NotInstalledError: The application has none.
+    """
+    instance: Instance | None = connection.scope.get(SCOPE_KEY)
+    if instance is None:
+        raise NotInstalledError("call Twinlock(...).install(app) on this application first")
+    return instance.runtime
