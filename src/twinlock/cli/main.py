@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from twinlock import __version__
 from twinlock.core.errors import TwinlockError
 
 COMMANDS: Final = {
@@ -97,9 +98,7 @@ app = typer.Typer(
 
 def _version(is_asked: bool) -> None:  # noqa: FBT001 - called by typer
     if is_asked:
-        from twinlock.cli import output
-
-        typer.echo(output.version())
+        typer.echo(f"twinlock {__version__}")
         raise typer.Exit
 
 

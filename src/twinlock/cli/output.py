@@ -14,7 +14,6 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from twinlock import __version__
 from twinlock.accounts.passwords import MAX_PASSWORD_LENGTH
 from twinlock.app import Flows, build_flows, build_parts, close_parts
 from twinlock.audit.events import Caller
@@ -76,11 +75,6 @@ def opened(settings: Settings | None = None) -> Iterator[Flows]:
 def caller() -> Caller:
     """Return who acts, for the audit log: ``cli:<user of the operating system>``."""
     return Caller(actor=f"cli:{_os_user()}"[:_MAX_ACTOR])
-
-
-def version() -> str:
-    """Return name and version of the program."""
-    return f"twinlock {__version__}"
 
 
 def show(facts: object, *lines: str, as_json: bool) -> None:
