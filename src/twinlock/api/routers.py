@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Response
 from fastapi.routing import APIRoute
+from starlette.convertors import Convertor, register_url_convertor
 
 from twinlock.api import (
     account,
@@ -22,11 +23,27 @@ from twinlock.web.routes import TwinlockRoute
 
 _AT_ROOT = (token, revoke, users, well_known, health)
 _UNDER_API = (login, logout, account, factors, reauthenticate, sessions, events)
+_SLASHES = "twinlock_slashes"
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
+class _Slashes(Convertor[str]):
+    """Any number of slashes: Starlette cuts off all of them before it redirects."""
+
+    regex = "/*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor(_SLASHES, _Slashes())
+
+
 def add_routes(router: APIRouter) -> None:
-    """Add every route, each with a twin that answers 404 to a trailing slash.
+    """Add every route, each with a twin that answers 404 to trailing slashes.
 
     Starlette would answer the slash with a redirect to whatever host the client named.
     """
@@ -41,7 +58,7 @@ def _add(router: APIRouter, added: APIRouter, *, prefix: str) -> None:
     paths = {route.path for route in added.routes if isinstance(route, APIRoute)}
     for path in sorted(paths):
         router.add_api_route(
-            f"{prefix}{path}/",
+            f"{prefix}{path}/{{more:{_SLASHES}}}",
             _not_found,
             methods=_METHODS,
             include_in_schema=False,
