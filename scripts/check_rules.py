@@ -45,7 +45,7 @@ TABLE_METHODS = {"delete", "insert", "select", "update"}
 TRANSACTION_METHODS = {"begin", "begin_nested", "commit", "raw_connection", "rollback"}
 DATABASE_METHODS = {"reading", "transaction", "transaction_once"}
 PROOFS = {
-    "Continued": ["flows/*"],
+    "Continued": ["flows/*", "testing/people.py"],
     "NoSecondFactor": ["factors/authenticators/store.py"],
     "PasswordAndDevice": ["flows/*"],
     "PasswordOnly": ["flows/*"],
@@ -57,8 +57,10 @@ ORM = ("sqlalchemy.ext.asyncio", "sqlalchemy.ext.declarative", "sqlalchemy.orm")
 # Heavy, and most apps never use them: they may be imported where they are needed.
 LATE_IMPORTS = (
     "aiosmtplib", "alembic", "argon2", "bcrypt", "httpx2", "jinja2", "psycopg", "rich", "segno",
-    "twinlock.cli", "twinlock.migrations", "uvicorn", "webauthn",
+    "twinlock.cli", "twinlock.migrations", "twinlock.testing", "uvicorn", "webauthn",
 )  # fmt: skip
+# Packages that promise a name to users, and load it when it is first asked for (PEP 562).
+PUBLIC_PACKAGES = ("__init__.py", "tokens/__init__.py")
 SYNCHRONOUS = [
     f"{block}/*"
     for block in (
@@ -237,14 +239,16 @@ def randomness(module: Module) -> Found:
 
 
 def empty_init(module: Module) -> Found:
-    """Leave every `__init__.py` but the top one empty."""
+    """Leave every `__init__.py` empty but those that promise a name to users."""
+    if module.is_in(*PUBLIC_PACKAGES):
+        return
     if module.is_in("*/__init__.py") and module.source.strip():
         yield module.tree, "leave it empty; import names from where they are defined"
 
 
 def late_import(module: Module) -> Found:
     """Import at the top, but for what is heavy and seldom used."""
-    if module.is_in("__init__.py"):
+    if module.is_in(*PUBLIC_PACKAGES):
         return
     inside = {id(node) for function in functions(module) for node in ast.walk(function)}
     for node, names in imports(module):

@@ -1,21 +1,5 @@
-"""A clock that stands still until a test moves it."""
+"""The clock of the testing kit, under the name that the tests of this house know."""
 
-from datetime import UTC, datetime, timedelta
+from twinlock.testing.clock import NOON, MovableClock
 
-NOON = datetime(2026, 3, 2, 12, 0, 0, tzinfo=UTC)
-
-
-class MovableClock:
-    """Gives the same moment until it is moved."""
-
-    def __init__(self, now: datetime = NOON) -> None:
-        self.now = now
-
-    def __call__(self) -> datetime:
-        """Return the present moment."""
-        return self.now
-
-    def advance(self, **span: float) -> datetime:
-        """Move on by a `timedelta` of these units and return the new present."""
-        self.now += timedelta(**span)
-        return self.now
+__all__ = ["NOON", "MovableClock"]

@@ -7,6 +7,7 @@ TwinlockError
 │   ├── WrongKeyError           the master keys do not open this database
 │   └── SchemaError             the database's revision is not this program's
 ├── DatabaseUnavailableError    the database did not answer, or refused, within its time
+├── KeysUnavailableError    a login server elsewhere has not told its keys within their time
 └── SealBrokenError         a sealed value was changed, moved, or sealed by another key
 
 What a person can cause (a wrong code, an expired login) is a returned value.
@@ -39,6 +40,10 @@ class SchemaError(InstallationError):
 
 class DatabaseUnavailableError(TwinlockError):
     """The database did not answer, or refused the transaction, within its time."""
+
+
+class KeysUnavailableError(TwinlockError):
+    """The keys of a login server elsewhere are unknown, or too old to be believed."""
 
 
 class SealBrokenError(TwinlockError):
