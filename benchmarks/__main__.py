@@ -6,7 +6,15 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from benchmarks import guarded_request, login_cost, report
+from benchmarks import (
+    footprint,
+    guarded_request,
+    login_cost,
+    login_rate,
+    login_storm,
+    refusals,
+    report,
+)
 from benchmarks.postgres import postgres_url
 from benchmarks.processes import prepare_scratch
 from benchmarks.results import Result
@@ -36,7 +44,23 @@ async def p3(effort: Effort) -> list[Result]:
         )
 
 
-MEASURES: dict[str, Measure] = {"P1": p1, "P3": p3}
+async def p4(effort: Effort) -> list[Result]:
+    return await login_rate.measure(rounds=effort.rounds(3, full=8), seconds=3)
+
+
+async def p5(effort: Effort) -> list[Result]:
+    return await login_storm.measure(rounds=effort.rounds(2, full=5), seconds=6)
+
+
+async def p7(effort: Effort) -> list[Result]:
+    return await refusals.measure(rounds=effort.rounds(20, full=80), seconds=0.15)
+
+
+async def p8(effort: Effort) -> list[Result]:
+    return await footprint.measure(rounds=effort.rounds(5, full=15))
+
+
+MEASURES: dict[str, Measure] = {"P1": p1, "P3": p3, "P4": p4, "P5": p5, "P7": p7, "P8": p8}
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ All accounts share one password hash, and each has a TOTP key and ten recovery c
 what enrolling them one by one would have left behind, in seconds instead of minutes.
 """
 
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -84,6 +85,11 @@ class Installation:
 
     environment: dict[str, str]
     people: People
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def create(

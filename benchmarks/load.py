@@ -215,10 +215,19 @@ def post_form(path: str, fields: Mapping[str, str], *, port: int = 80) -> bytes:
     return _request("POST", path, {"Content-Type": "application/x-www-form-urlencoded"}, body, port)
 
 
-def post_json(path: str, value: object, *, port: int = 80) -> bytes:
+def post_json(
+    path: str,
+    value: object,
+    *,
+    token: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    port: int = 80,
+) -> bytes:
     """Return a POST request with JSON."""
-    body = json.dumps(value).encode()
-    return _request("POST", path, {"Content-Type": "application/json"}, body, port)
+    all_headers = {"Content-Type": "application/json", **(headers or {})}
+    if token is not None:
+        all_headers["Authorization"] = f"Bearer {token}"
+    return _request("POST", path, all_headers, json.dumps(value).encode(), port)
 
 
 def _request(method: str, path: str, headers: Mapping[str, str], body: bytes, port: int) -> bytes:
