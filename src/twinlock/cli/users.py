@@ -87,7 +87,7 @@ def list_users(
     as_json: output.Json = False,
 ) -> None:
     """List accounts in the order in which they were made."""
-    after = _read_cursor(cursor) if cursor else _BEFORE_ALL
+    after = _BEFORE_ALL if cursor is None else _read_cursor(cursor)
     with output.opened() as flows:
         found = flows.administration.list_accounts(after=after, limit=limit, search=search)
     following = _cursor(found[-1]) if len(found) == limit else None
