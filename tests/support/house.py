@@ -12,28 +12,31 @@ from anyio.from_thread import BlockingPortal
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from tests.support.clock import MovableClock
 from twinlock.accounts.directory import Account
 from twinlock.app import Twinlock, create_app
-from twinlock.audit.events import Caller
-from twinlock.config import Settings, load_master_keys
-from twinlock.core.keyring import Keyring
 from twinlock.db.engine import Database
-from twinlock.flows.administration import Administration, NewAccount
+from twinlock.flows.administration import Administration
 from twinlock.flows.changes import Changes
 from twinlock.flows.counting import Counting
 from twinlock.flows.factor_administration import FactorAdministration
-from twinlock.flows.installation import create_installation
 from twinlock.flows.policing import PasswordPolicy
 from twinlock.flows.verifying import Verifying
-from twinlock.installation.key_file import create_key_file
-from twinlock.migrations.run import upgrade
 from twinlock.testing.authenticator import FakeAuthenticator
+from twinlock.testing.clock import MovableClock
+from twinlock.testing.installation import (
+    BASE_URL,
+    OPERATOR,
+    changed,
+    initialise,
+    make_settings,
+    migrate,
+)
+from twinlock.testing.people import create_user
 from twinlock.web.runtime import Runtime
 
+__all__ = ["BASE_URL", "OPERATOR", "PASSWORD", "Enrolled", "House", "migrate"]
+
 PASSWORD = "correct horse battery staple"
-BASE_URL = "http://localhost:8000"
-OPERATOR = Caller(actor="cli:tests")
 
 
 @dataclass(frozen=True)
@@ -51,42 +54,20 @@ class Enrolled:
         return bearer(self.tokens)
 
 
-def migrate(database_url: str) -> None:
-    """Bring an empty database to the newest revision."""
-    database = Database(database_url)
-    upgrade(database)
-    database.close()
-
-
 class House:
     """An installation on a migrated database, with its own keys and clock; `open` it first."""
 
     def __init__(self, folder: Path, database_url: str, **settings: Any) -> None:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        given: dict[str, Any] = {
-            "environment": "development",
-            "data_dir": folder,
-            "database_url": database_url,
-            "base_url": BASE_URL,
-            "hash_memory_kib": 64,
-            "hash_iterations": 1,
-            "hash_threads": 1,
-        }
-        self._given = {**given, **settings}
-        self.settings = Settings(**self._given)
+        self.settings = make_settings(folder, database_url, **settings)
         self.clock = MovableClock()
-        create_key_file(self.settings.secret_keys_file)
-        database = Database(database_url)
-        keyring = Keyring(load_master_keys(self.settings))
-        create_installation(database, keyring, OPERATOR, now=self.clock())
-        database.close()
+        initialise(self.settings, clock=self.clock)
         self.app: FastAPI = create_app(self.settings, clock=self.clock)
         self._portal: BlockingPortal | None = None
 
     def again(self, **settings: Any) -> "House":
         """Return the same installation after a restart, with these settings changed."""
         other = copy.copy(self)
-        other.settings = Settings(**{**self._given, **settings})
+        other.settings = changed(self.settings, **settings)
         other.app = create_app(other.settings, clock=self.clock)
         return other
 
@@ -152,13 +133,8 @@ class House:
         self, username: str = "johndoe", password: str | None = PASSWORD, **given: Any
     ) -> Account:
         """Make an account."""
-        new_hash = None if password is None else self.runtime.password_check.new_hash(password)
         given = {"email": f"{username}@example.com", "full_name": "John Doe", **given}
-        created = self.administration.create(
-            NewAccount(username, password=new_hash, **given), OPERATOR, now=self.now
-        )
-        assert isinstance(created, Account)
-        return created
+        return create_user(self.auth, username, password=password, **given)
 
     def account(self, username: str = "johndoe") -> Account:
         """Return an account as it is now."""

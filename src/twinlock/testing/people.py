@@ -1,0 +1,131 @@
+"""Accounts for tests, and signing in as them without the password dance."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from twinlock.accounts.directory import Account
+from twinlock.app import Twinlock, build_flows
+from twinlock.core.proof import Acr, AuthenticationContext, Continued
+from twinlock.flows.administration import Administration, NewAccount
+from twinlock.flows.opening import Transport
+from twinlock.flows.outcomes import IssuedTokens
+from twinlock.testing.installation import OPERATOR, refuse_production
+
+_AMR: Final = {
+    Acr.AAL1: ("pwd",),
+    Acr.AAL2: ("pwd", "otp", "mfa"),
+    Acr.PHR: ("pwd", "hwk", "mfa"),
+}
+
+
+def administration_of(auth: Twinlock) -> Administration:
+    """Return what an operator can do in a running installation.
+
+    Raises:
+        ConfigurationError: It is in production.
+    """
+    refuse_production(auth.settings)
+    return build_flows(auth.runtime.parts, auth.settings).administration
+
+
+def create_user(
+    auth: Twinlock, username: str, *, password: str | None = None, **given: Any
+) -> Account:
+    """Make an account.
+
+    Args:
+        password: What it can sign in with; None for an account that `login_as` alone opens.
+        given: What else `NewAccount` takes: ``email``, ``full_name``, ``roles`` …
+
+    Raises:
+        ConfigurationError: The installation is in production.
+        ValueError: There cannot be such an account.
+    """
+    administration = administration_of(auth)
+    runtime = auth.runtime
+    new_hash = None if password is None else runtime.password_check.new_hash(password)
+    new = NewAccount(username, password=new_hash, **given)
+    created = administration.create(new, OPERATOR, now=runtime.clock())
+    if isinstance(created, Account):
+        return created
+    raise ValueError(f"{username!r}: {created.message}")
+
+
+class LoginAs:
+    """Opens sessions that prove what a test says they do."""
+
+    def __init__(self, nearest: Callable[[], Twinlock]) -> None:
+        """Take the instance from *nearest* where a call names none."""
+        self._nearest = nearest
+
+    def __call__(
+        self,
+        user: Account | str,
+        acr: Acr | str = Acr.AAL2,
+        *,
+        amr: Iterable[str] | None = None,
+        scope: Iterable[str] = (),
+        auth_time: datetime | None = None,
+        auth: Twinlock | None = None,
+    ) -> dict[str, str]:
+        """Return the headers of a client that is signed in as *user*.
+
+        The session is a real one: it can be listed, refreshed and ended, and dies with
+        whatever ends sessions.
+
+        Args:
+            user: An account, or the name of one, which is made if there is none.
+            acr: How strongly the sign-in is to count: ``aal1``, ``aal2`` or ``phr``.
+            amr: The methods it is to have used; by default what is usual for the *acr*.
+            scope: What its token is to carry.
+            auth_time: When it was proven; now by default.
+            auth: Whose session; by default the instance that the test made last.
+
+        Raises:
+            ConfigurationError: The installation is in production.
+            ValueError: *acr* is none of the three.
+        """
+        auth = self._nearest() if auth is None else auth
+        refuse_production(auth.settings)
+        acr = Acr(acr)
+        account = _account(auth, user)
+        now = auth.runtime.clock()
+        context = AuthenticationContext(
+            account.subject,
+            acr,
+            _AMR[acr] if amr is None else tuple(amr),
+            now if auth_time is None else auth_time,
+        )
+        return _sign_in(auth, account, context, scope=tuple(scope), now=now)
+
+
+def _account(auth: Twinlock, user: Account | str) -> Account:
+    """Return the account as it is now: its generation may have risen since."""
+    name = user if isinstance(user, str) else user.username
+    return administration_of(auth).find(name) or create_user(auth, name)
+
+
+def _sign_in(
+    auth: Twinlock,
+    account: Account,
+    context: AuthenticationContext,
+    *,
+    scope: tuple[str, ...],
+    now: datetime,
+) -> dict[str, str]:
+    opening = auth.runtime.opening
+    opened = auth.runtime.parts.database.transaction(
+        opening.open_session,
+        account,
+        Continued(context),
+        OPERATOR,
+        generation=account.generation,
+        scope=scope,
+        transport=Transport.BEARER,
+        now=now,
+    )
+    issued = opening.issue(opened, now=now)
+    if not isinstance(issued, IssuedTokens):
+        raise TypeError("a bearer's session was answered with a cookie")
+    return {"Authorization": f"Bearer {issued.access_token}"}

@@ -1,0 +1,77 @@
+"""The pytest plugin: what the test suite of an application that uses Twinlock may ask for.
+
+pytest loads it wherever Twinlock is installed, so that everything else is imported only when
+a test asks for a fixture.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from twinlock.accounts.directory import Account
+    from twinlock.config import Settings
+    from twinlock.testing.clock import MovableClock
+    from twinlock.testing.instances import Instances
+    from twinlock.testing.people import LoginAs
+
+
+@pytest.fixture
+def twinlock_clock() -> "MovableClock":
+    """Return a clock that stands still until the test moves it."""
+    from twinlock.testing.clock import MovableClock
+
+    return MovableClock()
+
+
+@pytest.fixture(scope="session")
+def twinlock_migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a migrated SQLite file, of which every installation begins as a copy."""
+    from twinlock.testing.installation import migrate
+
+    path = tmp_path_factory.mktemp("twinlock") / "twinlock.sqlite3"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def twinlock_settings(
+    tmp_path: Path, twinlock_migrated: Path, twinlock_clock: "MovableClock"
+) -> "Settings":
+    """Return the settings of an installation that this test has for itself."""
+    from twinlock.testing.installation import copy_of
+
+    return copy_of(twinlock_migrated, tmp_path / "twinlock", clock=twinlock_clock)
+
+
+@pytest.fixture
+def twinlock_auth(
+    twinlock_settings: "Settings", twinlock_clock: "MovableClock"
+) -> Iterator["Instances"]:
+    """Give a `Twinlock` on the test's installation, or move the application's own there."""
+    from twinlock.testing.instances import Instances
+
+    instances = Instances(twinlock_settings, twinlock_clock)
+    yield instances
+    instances.close()
+
+
+@pytest.fixture
+def login_as(twinlock_auth: "Instances") -> "LoginAs":
+    """Give the headers of a client that is signed in as somebody, as strongly as wanted."""
+    from twinlock.testing.people import LoginAs
+
+    return LoginAs(twinlock_auth.newest)
+
+
+@pytest.fixture
+def create_user(twinlock_auth: "Instances") -> Callable[..., "Account"]:
+    """Make accounts: ``create_user("alice", password=…, roles=("editor",))``."""
+    from twinlock.testing import people
+
+    def create(username: str, **given: Any) -> "Account":
+        return people.create_user(twinlock_auth.newest(), username, **given)
+
+    return create
