@@ -376,6 +376,18 @@ def test_a_session_changes_nothing_under_a_broken_seal(home: Home, attack: Attac
     assert {answer.status_code for answer in answers} == {401}
 
 
+def test_a_session_that_meets_a_broken_seal_raises_the_alarm(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    delete_everything(home)
+
+    home.client.post("/api/factors/totp", json={}, headers=home.john.bearer)
+
+    assert [one.getMessage() for one in caplog.records if one.levelno == logging.CRITICAL] == [
+        "seal_broken"
+    ]
+
+
 def test_who_is_given_another_ones_authenticator_is_locked_out_too(home: Home) -> None:
     """Until an operator resets it: extra rows are as broken as missing ones."""
     move_the_authenticator(home)

@@ -10,7 +10,7 @@ from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
 from twinlock.audit.events import Caller
 from twinlock.core.principal import User
-from twinlock.core.proof import Acr, NoSecondFactor, Proof
+from twinlock.core.proof import Acr, NoSecondFactor, Proof, Reason
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import (
     Authenticator,
@@ -58,7 +58,12 @@ class Changes:
         if account is None or account.is_disabled or account.generation != user.generation:
             return Denied()
         factors = self._verifying.factors_of(db, account)
-        if isinstance(factors, AwaitsEnrollment | SealBroken):
+        if isinstance(factors, SealBroken):
+            self._verifying.told_apart(
+                db, Reason.SEAL_BROKEN, account.subject, seen=account.generation
+            )
+            return Denied()
+        if isinstance(factors, AwaitsEnrollment):
             return Denied()
         demanded = Acr.AAL2 if isinstance(factors, Authenticators) else Acr.AAL1
         fresh = self._parts.lifetimes.fresh
