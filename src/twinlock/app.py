@@ -53,6 +53,9 @@ from twinlock.web.work import Workers
 
 log = logging.getLogger("twinlock")
 
+_KEPT_FREE = 2
+"""Connections that no request may take: the poll and the upkeep need theirs under any load."""
+
 
 class Twinlock:
     """Two-factor authentication for one FastAPI application.
@@ -166,6 +169,9 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
         app,
         cors_origins=auth.settings.cors_origins,
         is_https=auth.settings.base_url.startswith("https:"),
+        own_origin=OwnOrigin(auth.settings.base_url, other_origins=())
+        if auth.settings.is_production
+        else None,
     )
     return app
 
@@ -284,7 +290,7 @@ def build_runtime(
     except BaseException:
         close_parts(parts)
         raise
-    workers = Workers(settings.database_pool_size)
+    workers = Workers(max(1, settings.database_pool_size - _KEPT_FREE))
     return Runtime(
         parts=parts,
         clock=clock,

@@ -10,7 +10,7 @@ from twinlock.core.proof import Acr
 from twinlock.flows.outcomes import StepUpRequired
 from twinlock.sessions.policy import Session
 from twinlock.web import cookies
-from twinlock.web.deps import From, Now, Running
+from twinlock.web.deps import From, Now, Running, SessionCookie
 from twinlock.web.guard import OwnUser
 from twinlock.web.problems import refusal
 from twinlock.web.routes import router
@@ -75,7 +75,12 @@ async def end_other_sessions(
 
 @api.delete("/{session_id}", status_code=204, response_model=None)
 async def end_session(
-    session_id: str, user: OwnUser, runtime: Running, caller: From, now: Now
+    session_id: str,
+    user: OwnUser,
+    runtime: Running,
+    caller: From,
+    cookie: SessionCookie,
+    now: Now,
 ) -> Response:
     """End one of the account's sessions."""
     refused = await runtime.workers.run(
@@ -84,6 +89,6 @@ async def end_session(
     if refused is not None:
         return refusal(refused)
     response = Response(status_code=204)
-    if session_id == user.session_id:
+    if cookie is not None and session_id == user.session_id:
         cookies.clear_session(response)
     return response

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from twinlock.core.proof import Acr, AuthenticationContext, SubjectId
+
+_CLOCK_SKEW: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +51,5 @@ class User:
         return AuthenticationContext(self.id, self.acr, self.amr, self.auth_time)
 
     def is_fresh(self, max_age: timedelta, *, now: datetime) -> bool:
-        """Tell whether the proof is at most *max_age* old."""
-        return now - self.auth_time <= max_age
+        """Tell whether the proof is at most *max_age* old, and not from a time to come."""
+        return -_CLOCK_SKEW <= now - self.auth_time <= max_age

@@ -299,6 +299,8 @@ class _WriterQueue:
             self._pid = os.getpid()
             try:
                 self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                if os.geteuid() == 0:  # what root does here is done for the folder's owner
+                    os.fchown(self._file, self._path.parent.stat().st_uid, -1)
             except OSError as error:
                 raise DatabaseUnavailableError(f"cannot open {self._path}") from error
         fcntl.flock(self._file, fcntl.LOCK_EX)

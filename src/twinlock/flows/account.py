@@ -136,7 +136,7 @@ class AccountManagement:
         problem = self._policy.check(new_password, named)
         if isinstance(problem, PasswordProblem):
             return Refused(problem.value, problem.sentence)
-        tries = self._counting.take_password_tries(tx, account, account.username, caller, now=now)
+        tries = self._counting.take_password_tries_in_session(tx, user, caller, now=now)
         if isinstance(tries, Throttled):
             return tries
         return ChangeCounted(account, tries)

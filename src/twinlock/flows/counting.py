@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -10,12 +11,17 @@ from twinlock.accounts.directory import Account
 from twinlock.accounts.names import login_key
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
+from twinlock.core.principal import User
 from twinlock.core.proof import Reason, SubjectId
 from twinlock.core.secrets import new_secret
 from twinlock.flows.parts import Parts
 from twinlock.throttle import policy, store
-from twinlock.throttle.policy import Throttled
+from twinlock.throttle.policy import Familiar, Throttled
 from twinlock.throttle.store import Try
+
+_ACCOUNTS_OF_A_BROWSER: Final = 4
+_BETWEEN: Final = "."
+"""Between the secrets of a ``known`` cookie; base64url has none."""
 
 
 class Counting:
@@ -45,15 +51,8 @@ class Counting:
         who = self._digest("subject", account.subject) if account else self.name_digest(name)
         network = network_of(caller.ip)
         network_key = self._digest("network", network)
-        browser = caller.known_browser
-        familiar = store.is_familiar(
-            tx,
-            subject_id=account.subject if account else None,
-            network=network_key,
-            browser=self._digest("browser", browser) if browser else None,
-            lifetimes=self._parts.throttle.familiar_for,
-            now=now,
-        )
+        subject = account.subject if account else None
+        familiar, browser = self._familiar(tx, subject, network_key, caller, now=now)
         rules = self._parts.throttle.password_rules(
             network=network_key,
             account_network=self._digest("account-network", who, network),
@@ -75,6 +74,22 @@ class Counting:
                 now=now,
             )
         return taken
+
+    def take_password_tries_in_session(
+        self, tx: Connection, user: User, caller: Caller, *, now: datetime
+    ) -> tuple[Try, ...] | Throttled:
+        """Count one try of the password inside a session, which strangers cannot lock out.
+
+        Args:
+            user: Who is signed in; each session has a count of its own.
+        """
+        key = self._digest("session", user.id, user.session_id)
+        rule = self._parts.throttle.password_known_browser
+        taken = store.take_try(tx, rule=rule, key=key, now=now)
+        if isinstance(taken, Throttled):
+            self._record_throttled(tx, taken, caller, "password", subject=user.id, now=now)
+            return taken
+        return (taken,)
 
     def take_second_factor_try(
         self,
@@ -123,27 +138,46 @@ class Counting:
         )
         if not caller.is_browser:
             return None
-        secret = caller.known_browser
-        if secret is None or not self._is_known(tx, subject, network, secret, now=now):
+        familiar, secret = self._familiar(tx, subject, network, caller, now=now)
+        cookie = caller.known_browser
+        if secret is None or not familiar.browser:
             secret = new_secret()  # a value of the browser's own choice may be somebody else's
+            others = cookie.split(_BETWEEN) if cookie else []
+            cookie = _BETWEEN.join([secret, *others][:_ACCOUNTS_OF_A_BROWSER])
         browser = self._digest("browser", secret)
         store.remember_familiar(
             tx, subject_id=subject, kind=policy.BROWSER, digest=browser, now=now
         )
-        return secret
+        return cookie
 
-    def _is_known(
-        self, tx: Connection, subject: SubjectId, network: bytes, secret: str, *, now: datetime
-    ) -> bool:
-        familiar = store.is_familiar(
-            tx,
-            subject_id=subject,
-            network=network,
-            browser=self._digest("browser", secret),
-            lifetimes=self._parts.throttle.familiar_for,
-            now=now,
-        )
-        return familiar.browser
+    def _familiar(
+        self,
+        tx: Connection,
+        subject: SubjectId | None,
+        network: bytes,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> tuple[Familiar, str | None]:
+        """Return what the account has signed in from before, and the browser's secret for it.
+
+        A browser holds one secret for each account that it is known to.
+        """
+        cookie = caller.known_browser
+        secrets = cookie.split(_BETWEEN)[:_ACCOUNTS_OF_A_BROWSER] if cookie else [None]
+        familiar = Familiar(network=False, browser=False)
+        for secret in secrets:
+            familiar = store.is_familiar(
+                tx,
+                subject_id=subject,
+                network=network,
+                browser=self._digest("browser", secret) if secret else None,
+                lifetimes=self._parts.throttle.familiar_for,
+                now=now,
+            )
+            if familiar.browser:
+                return familiar, secret
+        return familiar, secrets[0]
 
     def unlock(self, tx: Connection, subject: SubjectId) -> None:
         """Forget an account's own counts: an administrator's act."""

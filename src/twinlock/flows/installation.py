@@ -17,11 +17,12 @@ from twinlock.core.errors import NotInitializedError, SealBrokenError, WrongKeyE
 from twinlock.core.keyring import DigestKey, Keyring
 from twinlock.core.secrets import random_bytes
 from twinlock.db.engine import Database
-from twinlock.factors.protocol import RecoverySet
 from twinlock.flows.parts import Parts
 from twinlock.installation import store
 from twinlock.pending import store as pending
 from twinlock.sessions import store as sessions
+from twinlock.tokens import rotation as signing_keys
+from twinlock.tokens import store as signing_key_store
 
 log = logging.getLogger("twinlock.installation")
 
@@ -80,7 +81,7 @@ def note_restored(parts: Parts, caller: Caller, *, now: datetime) -> dict[str, i
     Returns:
         How many sessions, pending ceremonies and recovery codes were ended.
     """
-    ended = parts.database.transaction(_note_restored, parts.recovery_codes, caller, now=now)
+    ended = parts.database.transaction(_note_restored, parts, caller, now=now)
     parts.marks.bump_all()
     return ended
 
@@ -98,12 +99,16 @@ def _create(tx: Connection, keyring: Keyring, caller: Caller, *, now: datetime) 
 
 
 def _note_restored(
-    tx: Connection, recovery_codes: RecoverySet, caller: Caller, *, now: datetime
+    tx: Connection, parts: Parts, caller: Caller, *, now: datetime
 ) -> dict[str, int]:
+    # A key that was retired since the backup signs and verifies again: none of them may.
+    signing_keys.rotate(tx, parts.keyring, now=now)
+    for key in signing_key_store.find_all(tx):
+        signing_key_store.retire(tx, key.kid, now=now)
     ended = {
         "sessions": sessions.end_every_session(tx, now=now),
         "pending": pending.delete_every_pending(tx),
-        "recovery_codes": recovery_codes.void_everything(tx),
+        "recovery_codes": parts.recovery_codes.void_everything(tx),
     }
     details: dict[str, str | int | Sequence[str]] = dict(ended)
     audit.record(tx, Event(EventType.DATABASE_RESTORED, now, caller, details=details))

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -13,6 +14,9 @@ from twinlock.sessions import store as sessions
 from twinlock.tokens import rotation, store
 from twinlock.tokens.signing_keys import KeySet, ReloadTurns, StoredKey
 
+_MARK: Final = "signing-keys"
+"""The keys have a mark like a session's, that changes with every rotation."""
+
 
 class Keys:
     """Holds the key set in memory and replaces it as a whole."""
@@ -22,10 +26,13 @@ class Keys:
         self._lock = threading.Lock()
         self._turns = ReloadTurns()
         self._set: KeySet | None = None
+        self._mark = 0
 
     def current(self) -> KeySet:
-        """Return the keys last loaded, loading them at the first use."""
-        return self._set or self.load(now=self._parts.clock())
+        """Return the keys, read anew where another process of this machine changed them."""
+        if self._set is not None and self._mark == self._parts.marks.read(_MARK):
+            return self._set
+        return self.load(now=self._parts.clock())
 
     def load(self, *, now: datetime) -> KeySet:
         """Read the keys anew; makes the first one in an installation that has none.
@@ -34,6 +41,7 @@ class Keys:
             SealBrokenError: The active key does not open.
         """
         with self._lock:
+            self._mark = self._parts.marks.read(_MARK)
             self._parts.database.transaction(rotation.ensure_active, self._parts.keyring, now=now)
             self._set = self._parts.database.reading(
                 rotation.load,
@@ -73,6 +81,7 @@ class Keys:
     def rotate(self, caller: Caller, *, now: datetime) -> KeySet:
         """Sign with a new key from now on; the old one's tokens live on."""
         self._parts.database.transaction(self._rotate, caller, now=now)
+        self._parts.marks.bump([_MARK])
         return self.load(now=now)
 
     def retire(self, kid: str, caller: Caller, *, now: datetime) -> bool:

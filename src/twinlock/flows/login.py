@@ -276,24 +276,26 @@ class Login:
         self, tx: Connection, handle: str, method: str, request: Request, *, now: datetime
     ) -> tuple[Pending, Account, Try] | Denied | Throttled:
         """Count an answer twice: with its pending login and with its account."""
-        begun = pending_store.take_try(
-            tx,
-            digest(handle),
-            purpose=Purpose.LOGIN,
-            max_tries=self._parts.lifetimes.max_answers,
-            now=now,
+        most = self._parts.lifetimes.max_answers
+        begun = pending_store.get_pending(
+            tx, digest(handle), purpose=Purpose.LOGIN, max_tries=most, now=now
         )
         if begun is None:
             return Denied()
         account = self._parts.accounts.get(tx, begun.subject)
         if account is None or account.is_disabled or account.generation != begun.generation:
             return Denied()
+        # The account's count before the login's row, as the check does: or two would deadlock.
         taken = self._counting.take_second_factor_try(
             tx, account.subject, request.caller, method=method, now=now
         )
         if isinstance(taken, Throttled):
-            pending_store.give_try_back(tx, begun.digest)
             return taken
+        if not pending_store.take_try(
+            tx, begun.digest, purpose=Purpose.LOGIN, max_tries=most, now=now
+        ):
+            self._counting.give_back(tx, (taken,))
+            return Denied()
         return begun, account, taken
 
     def _begin_again(

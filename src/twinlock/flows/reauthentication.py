@@ -198,11 +198,22 @@ class Reauthentication:
             if (factor := self._parts.factors.get(method))
         )
 
-    def _take(
+    def _take(self, tx: Connection, begun: Pending, *, now: datetime) -> bool:
+        """Count an answer with its reauthentication, after the account's own count.
+
+        Whoever checks an answer takes the two rows in the same order, or two would deadlock.
+        """
+        most = self._parts.lifetimes.max_answers
+        taken = pending_store.take_try(
+            tx, begun.digest, purpose=Purpose.REAUTHENTICATION, max_tries=most, now=now
+        )
+        return taken is not None
+
+    def _find(
         self, tx: Connection, user: User, handle: str, *, now: datetime
     ) -> tuple[Pending, Account] | Denied:
-        """Count an answer with the reauthentication it belongs to, if that lives."""
-        begun = pending_store.take_try(
+        """Return the reauthentication of a handle and its account, if both live."""
+        begun = pending_store.get_pending(
             tx,
             digest(handle),
             purpose=Purpose.REAUTHENTICATION,
@@ -219,7 +230,7 @@ class Reauthentication:
     def _count_password(
         self, tx: Connection, user: User, handle: str, caller: Caller, *, now: datetime
     ) -> PasswordCounted | Denied | Throttled:
-        taken_up = self._take(tx, user, handle, now=now)
+        taken_up = self._find(tx, user, handle, now=now)
         if isinstance(taken_up, Denied):
             return taken_up
         begun, account = taken_up
@@ -228,10 +239,12 @@ class Reauthentication:
             return self._deny(
                 tx, user, Rejected(Reason.METHOD_NOT_AVAILABLE), caller, PASSWORD, now=now
             )
-        tries = self._counting.take_password_tries(tx, account, account.username, caller, now=now)
+        tries = self._counting.take_password_tries_in_session(tx, user, caller, now=now)
         if isinstance(tries, Throttled):
-            pending_store.give_try_back(tx, begun.digest)
             return tries
+        if not self._take(tx, begun, now=now):
+            self._counting.give_back(tx, tries)
+            return Denied()
         return PasswordCounted(begun, account, factors, tries)
 
     def _count_answer(
@@ -244,7 +257,7 @@ class Reauthentication:
         *,
         now: datetime,
     ) -> _Counted | Denied | Throttled:
-        taken_up = self._take(tx, user, handle, now=now)
+        taken_up = self._find(tx, user, handle, now=now)
         if isinstance(taken_up, Denied):
             return taken_up
         begun, account = taken_up
@@ -256,8 +269,10 @@ class Reauthentication:
             tx, account.subject, caller, method=method, now=now
         )
         if isinstance(taken, Throttled):
-            pending_store.give_try_back(tx, begun.digest)
             return taken
+        if not self._take(tx, begun, now=now):
+            self._counting.give_back(tx, (taken,))
+            return Denied()
         return _Counted(begun, account, factors, taken)
 
     def _check_password(

@@ -99,9 +99,10 @@ class Refresh:
             or not session.is_alive(generation=account.generation, now=now)
         ):
             return Denied()
-        if scope is not None and not set(scope) <= set(session.scope):
-            return INVALID_SCOPE
         judged = self._judge(presented, session, now=now)
+        is_wider = scope is not None and not set(scope) <= set(session.scope)
+        if is_wider and not isinstance(judged, Reused):
+            return INVALID_SCOPE
         if isinstance(judged, Rotate):
             idle_until = now + self._parts.lifetimes.refresh_idle
             if sessions.rotate_refresh(

@@ -66,11 +66,6 @@ TAKE_TRY = (
     .values(tries=pending.c.tries + 1)
     .returning(pending)
 )
-GIVE_TRY_BACK = (
-    update(pending)
-    .where(pending.c.digest == bindparam("handle"), pending.c.tries > 0)
-    .values(tries=pending.c.tries - 1)
-)
 SET_STATE = (
     update(pending)
     .where(pending.c.digest == bindparam("handle"))
@@ -143,11 +138,6 @@ def take_try(
     """Count one answer and return what is pending; None, and nothing counted, when it is dead."""
     params = {"handle": digest, "for_purpose": purpose, "most": max_tries, "moment": now}
     return _pending(tx.execute(TAKE_TRY, params).one_or_none())
-
-
-def give_try_back(tx: Connection, digest: bytes) -> None:
-    """Uncount an answer that was never looked at."""
-    tx.execute(GIVE_TRY_BACK, {"handle": digest})
 
 
 def set_state(tx: Connection, digest: bytes, *, state: bytes | None) -> None:

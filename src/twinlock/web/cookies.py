@@ -9,7 +9,7 @@ from twinlock.flows.outcomes import IssuedCookie
 
 SESSION: Final = "__Host-twinlock"
 KNOWN: Final = "__Host-twinlock-known"
-_MAX_VALUE = 64
+_MAX_VALUE = 192
 _BLANKS: Final = " \t"
 
 
@@ -48,7 +48,7 @@ def set_known(response: Response, secret: str, *, lifetime: timedelta) -> None:
 
 
 def clear_session(response: Response) -> None:
-    """Take the session from the browser, and all that it stored (ASVS 5.0 14.3.1)."""
+    """Take the session from a browser, and all that it stored (ASVS 5.0 14.3.1)."""
     response.delete_cookie(SESSION, path="/", secure=True, httponly=True, samesite="lax")
     response.headers["Clear-Site-Data"] = '"cache", "storage"'
 

@@ -28,7 +28,7 @@ from twinlock.web.problems import (
 )
 from twinlock.web.recognition import Recognition, recognition_of
 
-SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _COOKIE_NAME: Final = cookies.SESSION.encode()
 POLICY_VIOLATION: Final = 1008
 _COME_BACK: Final = timedelta(seconds=2)

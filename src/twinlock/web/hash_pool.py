@@ -96,6 +96,11 @@ class HashPool:
         """
         return await asyncio.wrap_future(self._admit(work, *args, **kwargs))
 
+    @property
+    def is_full(self) -> bool:
+        """Whether every place is taken, so that `run` would refuse."""
+        return self._crew.is_full
+
     def run_blocking(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run *work* right here: for the command line, which has nobody else to wait for."""
         return work(*args, **kwargs)
@@ -141,6 +146,11 @@ class _Crew:
                 return False
             self._taken += 1
             return True
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no place left."""
+        return self._taken >= self.places
 
     def leave(self) -> None:
         """Give a place back."""

@@ -26,8 +26,10 @@ class OwnOrigin:
         host = parts.hostname or ""
         names = _LOOPBACK_NAMES if host in {"localhost", "127.0.0.1", "::1"} else (_spelt(host),)
         suffix = "" if parts.port in {None, _DEFAULT_PORTS.get(parts.scheme)} else f":{parts.port}"
-        self._hosts = frozenset(name + suffix for name in names)
-        self._own = frozenset(f"{parts.scheme}://{host}" for host in self._hosts)
+        hosts = frozenset(name + suffix for name in names)
+        default = _DEFAULT_PORTS.get(parts.scheme)
+        self._hosts = hosts if suffix else hosts | {f"{name}:{default}" for name in names}
+        self._own = frozenset(f"{parts.scheme}://{host}" for host in hosts)
         self._others = frozenset(other_origins)
 
     def is_host(self, host: str) -> bool:

@@ -15,6 +15,7 @@ from twinlock.flows.outcomes import (
     SignedIn,
     Throttled,
 )
+from twinlock.web.hash_pool import HashQueueFullError
 from twinlock.web.runtime import Runtime
 
 
@@ -37,6 +38,8 @@ async def submit_password(
     runtime: Runtime, submitted: Submitted, request: Request, *, now: datetime
 ) -> SignedIn | SecondFactorRequired | EnrollmentRequired | Denied | Throttled:
     """Check a password, and the code that came with it if one did, with exactly one hash."""
+    if runtime.hash_pool.is_full:
+        raise HashQueueFullError  # before the try is counted: overload must lock nobody out
     seen = await runtime.workers.run(runtime.login.look_up, submitted.name, request.caller, now=now)
     if isinstance(seen, Throttled):
         return seen

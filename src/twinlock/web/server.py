@@ -6,12 +6,13 @@ from typing import Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twinlock.core import clock
+from twinlock.web.origin import OwnOrigin
 from twinlock.web.problems import problem
 
 access_log = logging.getLogger("twinlock.access")
@@ -29,11 +30,20 @@ _DOCS_PATHS: Final = frozenset({"/docs", "/docs/oauth2-redirect"})
 _STRICT_TRANSPORT: Final = "max-age=63072000; includeSubDomains"
 
 
-def add_server_parts(app: FastAPI, *, cors_origins: Sequence[str], is_https: bool) -> None:
-    """Complete the application of ``twinlock serve``."""
+def add_server_parts(
+    app: FastAPI,
+    *,
+    cors_origins: Sequence[str],
+    is_https: bool,
+    own_origin: OwnOrigin | None,
+) -> None:
+    """Complete the application of ``twinlock serve``.
+
+    Args:
+        own_origin: Answers no ``Host`` but its own, as in production; None for any.
+    """
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
-    app.add_exception_handler(Exception, _answer_unexpected_error)
     if cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -43,17 +53,18 @@ def add_server_parts(app: FastAPI, *, cors_origins: Sequence[str], is_https: boo
             allow_headers=["Authorization", "Content-Type"],
             expose_headers=["Retry-After", "WWW-Authenticate"],
         )
-    app.add_middleware(_ServerHeaders, is_https=is_https)
+    app.add_middleware(_Server, is_https=is_https, own_origin=own_origin)
 
 
-class _ServerHeaders:
-    """Adds security headers to every answer, and writes the access log.
+class _Server:
+    """Answers what nothing inside answers, adds security headers, and writes the access log.
 
     The log holds the route's template, never path or query: they may carry a secret.
     """
 
-    def __init__(self, app: ASGIApp, *, is_https: bool) -> None:
+    def __init__(self, app: ASGIApp, *, is_https: bool, own_origin: OwnOrigin | None) -> None:
         self._app = app
+        self._own_origin = own_origin
         self._headers = dict(_HEADERS)
         if is_https:
             self._headers["Strict-Transport-Security"] = _STRICT_TRANSPORT
@@ -63,7 +74,7 @@ class _ServerHeaders:
             await self._app(scope, receive, send)
             return
         started_at = clock.monotonic()
-        status = 500
+        status: int | None = None
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -76,11 +87,21 @@ class _ServerHeaders:
                     headers.setdefault("Content-Security-Policy", _CSP)
             await send(message)
 
+        answer: ASGIApp = self._app if self._is_ours(scope) else _wrong_host()
         try:
-            await self._app(scope, receive, send_with_headers)
+            await answer(scope, receive, send_with_headers)
+        except Exception as error:
+            log.exception("request_failed", extra={"error": type(error).__name__})
+            if status is not None:
+                raise  # the answer has begun: the server closes the connection
+            await _failed()(scope, receive, send_with_headers)
         finally:
             if access_log.isEnabledFor(logging.INFO):
-                _log_access(scope, status, clock.monotonic() - started_at)
+                _log_access(scope, status or 500, clock.monotonic() - started_at)
+
+    def _is_ours(self, scope: Scope) -> bool:
+        host = Headers(scope=scope).get("host", "")
+        return self._own_origin is None or self._own_origin.is_host(host)
 
 
 def _log_access(scope: Scope, status: int, seconds: float) -> None:
@@ -109,6 +130,10 @@ async def _answer_invalid_request(request: Request, error: Exception) -> Respons
     return problem(422, "invalid_request", "The request is not valid.")
 
 
-async def _answer_unexpected_error(request: Request, error: Exception) -> Response:
-    log.error("request_failed", extra={"error": type(error).__name__})
-    return problem(500, "internal_error", "Something went wrong on our side.")
+def _failed() -> Response:
+    headers = {"Cache-Control": "no-store"}
+    return problem(500, "internal_error", "Something went wrong on our side.", headers=headers)
+
+
+def _wrong_host() -> Response:
+    return problem(400, "wrong_host", "This host is not served here.")
