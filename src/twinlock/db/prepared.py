@@ -49,13 +49,12 @@ class PreparedConnection(Connection):
     def _find(self, statement: Executable, parameters: Mapping[str, Any]) -> "_Prepared | None":
         statements = _prepared.setdefault(self.dialect, {})
         key = statement, tuple(parameters)
-        try:
+        if key in statements:
             return statements[key]
-        except KeyError:
-            if len(statements) >= _MAX_STATEMENTS:
-                return None
-            prepared = statements[key] = _prepare(statement, tuple(parameters), self.dialect)
-            return prepared
+        if len(statements) >= _MAX_STATEMENTS:
+            return None
+        prepared = statements[key] = _prepare(statement, tuple(parameters), self.dialect)
+        return prepared
 
 
 class _Result(IteratorResult[Any]):

@@ -6,6 +6,7 @@ the n-th moment lies a whole window back. Nothing is rounded into buckets, a try
 exactly one window after it was made, and ``store.py`` can ask for it in one statement.
 """
 
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -272,13 +273,14 @@ def moment_of(at: datetime) -> int:
 
 def pack(moments: Iterable[int]) -> bytes:
     """Return moments as bytes."""
-    return b"".join(moment.to_bytes(MOMENT_BYTES, "big") for moment in moments)
+    listed = list(moments)
+    return struct.pack(f">{len(listed)}Q", *listed)
 
 
 def unpack(recent: bytes) -> list[int]:
     """Return the moments of a count; what is left over at its end is ignored."""
-    ends = range(MOMENT_BYTES, len(recent) + 1, MOMENT_BYTES)
-    return [int.from_bytes(recent[end - MOMENT_BYTES : end], "big") for end in ends]
+    count = len(recent) // MOMENT_BYTES
+    return list(struct.unpack_from(f">{count}Q", recent))
 
 
 def _wait(moments: list[int], rule: Rule, present: int) -> int:

@@ -23,15 +23,16 @@ from sqlalchemy import (
     cast,
     delete,
     func,
+    insert,
     literal_column,
     or_,
     select,
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from twinlock.core.proof import SubjectId
+from twinlock.db.conflict import on_conflict_update
 from twinlock.db.types import UtcDateTime
 from twinlock.throttle import policy
 from twinlock.throttle.policy import (
@@ -96,17 +97,14 @@ _is_expired = and_(
 )
 
 TAKE_TRY = {
-    (dialect, limits): insert(throttle)
+    limits: insert(throttle)
     .inline()
-    .on_conflict_do_update(
-        index_elements=[throttle.c.key], set_=_with_this_try, where=_is_admitted[limits]
-    )
+    .ext(on_conflict_update(throttle.c.key, set_=_with_this_try, where=admitted))
     .execution_options(preserve_rowcount=True)
-    for dialect, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
-    for limits in _is_admitted
+    for limits, admitted in _is_admitted.items()
 }
 TAKE_TRY_IN_A_ROW = {
-    variant: statement.returning(throttle.c.in_a_row) for variant, statement in TAKE_TRY.items()
+    limits: statement.returning(throttle.c.in_a_row) for limits, statement in TAKE_TRY.items()
 }
 LOCK_COUNT = (
     select(cast(_recent, LargeBinary).label("recent"), throttle.c.in_a_row)
@@ -161,14 +159,9 @@ _is_kind_forgotten = and_(
     familiar.c.seen_at <= bindparam("before", type_=UtcDateTime()),
 )
 
-REMEMBER_FAMILIAR = {
-    "sqlite": sqlite.insert(familiar).on_conflict_do_update(
-        index_elements=_familiar_key, set_=_seen_again, where=_is_seen_long_ago
-    ),
-    "postgresql": postgresql.insert(familiar).on_conflict_do_update(
-        index_elements=_familiar_key, set_=_seen_again, where=_is_seen_long_ago
-    ),
-}
+REMEMBER_FAMILIAR = insert(familiar).ext(
+    on_conflict_update(*_familiar_key, set_=_seen_again, where=_is_seen_long_ago)
+)
 FIND_FAMILIAR = select(familiar.c.kind).where(
     familiar.c.subject_id == bindparam("subject"),
     or_(
@@ -215,12 +208,12 @@ def take_try(tx: Connection, *, rule: Rule, key: bytes, now: datetime) -> Try | 
 
     Exactly as many as the limits allow get through, however many come at once.
     """
-    variant = tx.dialect.name, len(rule.limits)
+    limits = len(rule.limits)
     params = _try_params(rule, key, now)
     if rule.counts_in_a_row:
-        counted = tx.execute(TAKE_TRY_IN_A_ROW[variant], params).scalar()
+        counted = tx.execute(TAKE_TRY_IN_A_ROW[limits], params).scalar()
     else:
-        counted = 0 if tx.execute(TAKE_TRY[variant], params).rowcount == 1 else None
+        counted = 0 if tx.execute(TAKE_TRY[limits], params).rowcount == 1 else None
     if counted is None:
         return _take_with_care(tx, rule=rule, key=key, now=now)
     return Try(key, rule.name, policy.moment_of(now), in_a_row=counted)
@@ -297,7 +290,7 @@ def remember_familiar(
         "created_at": now,
         "day_before": now - _REMEMBERED_AGAIN_AFTER,
     }
-    tx.execute(REMEMBER_FAMILIAR[tx.dialect.name], row)
+    tx.execute(REMEMBER_FAMILIAR, row)
 
 
 def is_familiar(
