@@ -7,12 +7,13 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from tests.support.house import OPERATOR, House
 from twinlock.audit.chain import store as chain
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.audit.store import record
+from twinlock.audit.tables import event
 from twinlock.flows import chaining
 from twinlock.flows.chaining import Damage, Damaged, Head, Verification
 from twinlock.web.upkeep import Upkeep
@@ -40,13 +41,13 @@ def happen(house: House, count: int, *, repeat_key: bytes | None = None) -> None
     """Write events, one a second."""
     for number in range(count):
         house.clock.advance(seconds=1)
-        event = Event(
+        happened = Event(
             EventType.LOGIN_DENIED,
             house.now,
             Caller(ip="192.0.2.1", user_agent=f"agent {number}"),
             repeat_key=repeat_key,
         )
-        house.database.transaction(record, event)
+        house.database.transaction(record, happened)
 
 
 def chained(house: House, *batches: int) -> None:
@@ -202,6 +203,26 @@ def test_a_changed_batch_is_named(opened: House, change: str) -> None:
 
     first = verified(opened).damaged[0]
     assert (first.number, first.damage) == (2, Damage.BATCH_CHANGED)
+
+
+def test_a_batch_of_another_history_does_not_fit(opened: House) -> None:
+    """An old copy of a batch and its events is put in the place of what happened really."""
+    chained(opened, 1)
+    copied_batch = batches(opened)[1]
+    [copied_event] = opened.database.reading(
+        chain.list_events, after=batches(opened)[0].to_id, before="g", limit=9
+    )
+    tamper(opened, "DELETE FROM audit_chain WHERE number = 2")
+    tamper(opened, "DELETE FROM event WHERE id = :id", id=copied_event.id)
+    chained(opened, 1, 1)
+
+    tamper(opened, "DELETE FROM event WHERE id = :id", id=nth_event(opened, 2))
+    tamper(opened, "DELETE FROM audit_chain WHERE number = 2")
+    opened.database.transaction(lambda tx: tx.execute(insert(event), dict(copied_event._mapping)))
+    opened.database.transaction(chain.insert_batch, copied_batch)
+
+    [damaged] = verified(opened).damaged
+    assert (damaged.number, damaged.damage) == (3, Damage.BATCH_CHANGED)
 
 
 def test_the_count_of_a_repeated_denial_may_still_rise(opened: House) -> None:
