@@ -6,13 +6,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, HTTPException, WebSocketException
 from fastapi.openapi.models import OAuth2 as OAuth2Model
 from fastapi.openapi.models import OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from twinlock.core.errors import TwinlockError
 from twinlock.core.principal import User
@@ -26,7 +27,7 @@ from twinlock.web.problems import (
     not_authenticated,
     retry_after,
 )
-from twinlock.web.recognition import Recognition, recognition_of
+from twinlock.web.recognition import Recognition, recognition_in
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _COOKIE_NAME: Final = cookies.SESSION.encode()
@@ -34,6 +35,11 @@ POLICY_VIOLATION: Final = 1008
 _COME_BACK: Final = timedelta(seconds=2)
 USER_KEY: Final = "twinlock.user"
 """Where the ASGI scope holds the user whom a layer let pass, for applications to read."""
+ADMITTED_KEY: Final = "twinlock.admitted"
+"""Where it holds the same for the guards behind, with who recognised the user: the users of one
+installation are nobody to another that is mounted inside."""
+
+Admitted = tuple[Recognition, User]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +72,6 @@ class Demand:
             raise ProblemError(
                 403, "insufficient_scope", "Not allowed.", headers={"WWW-Authenticate": challenge}
             )
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """Whom a layer in front of the application let pass, for the guards behind it.
-
-    It names who recognised the user: the users of one installation are nobody to another
-    that is mounted inside.
-    """
-
-    by: Recognition
-    user: User
-
-    KEY: ClassVar[str] = "twinlock.admitted"
 
 
 class Guard(SecurityBase):
@@ -115,36 +107,43 @@ class Guard(SecurityBase):
         Raises:
             ProblemError: The request may not pass (on a WebSocket: closed with 1008).
         """
-        if connection.scope["type"] == "http":
-            return await self._user(connection)
+        recognition = recognition_in(connection.scope)
         try:
-            return await self._user(connection)
+            user = self.at_once(connection.scope, recognition)
+            return user if user is not None else await self.look(connection, recognition)
         except HTTPException as error:
+            if connection.scope["type"] == "http":
+                raise
             raise WebSocketException(POLICY_VIOLATION, str(error.detail)) from error
 
-    async def require_user(self, connection: HTTPConnection) -> User:
-        """Return the user of a request that must have one.
+    def at_once(self, scope: Scope, recognition: Recognition) -> User | None:
+        """Return the user of a request without waiting; None where one has to `look`.
+
+        Raises:
+            ProblemError: The user is known, and may not pass.
+        """
+        user = user_in_memory(scope, recognition)
+        return None if user is None else self._checked(user, recognition)
+
+    async def look(self, connection: HTTPConnection, recognition: Recognition) -> User | None:
+        """Return the user of a request; None only where that is allowed.
 
         Raises:
             ProblemError: The request may not pass.
         """
-        user = await self._user(connection)
-        if user is None:
-            raise not_authenticated()
-        return user
-
-    async def _user(self, connection: HTTPConnection) -> User | None:
-        recognition = recognition_of(connection)
         try:
             user = await user_of(connection, recognition)
         except TwinlockError as error:
             raise ProblemError(
                 503, "unavailable", "Unavailable", headers=retry_after(_COME_BACK)
             ) from error
-        if user is None:
-            if self._is_optional:
-                return None
-            raise not_authenticated()
+        if user is not None:
+            return self._checked(user, recognition)
+        if self._is_optional:
+            return None
+        raise not_authenticated()
+
+    def _checked(self, user: User, recognition: Recognition) -> User:
         if user.must_change_password and not self._lets_first_password:
             raise ProblemError(
                 403, "password_change_required", "Change the first password before anything else."
@@ -154,6 +153,29 @@ class Guard(SecurityBase):
         return user
 
 
+def user_in_memory(scope: Scope, recognition: Recognition) -> User | None:
+    """Return the user of a request that carries a known bearer token and no other credential.
+
+    None says nothing about the request: `user_of` decides.
+    """
+    admitted: Admitted | None = scope.get(ADMITTED_KEY)
+    if admitted is not None and admitted[0] is recognition:
+        return admitted[1]
+    authorization: bytes | None = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            if authorization is not None:
+                return None
+            authorization = value
+        elif name == b"cookie" and _COOKIE_NAME in value:
+            return None
+    if authorization is None or authorization[:7].lower() != b"bearer ":
+        return None
+    if b"access_token" in scope["query_string"]:
+        return None
+    return recognition.sight.remembered(authorization[7:].decode("latin-1").strip())
+
+
 async def user_of(connection: HTTPConnection, recognition: Recognition) -> User | None:
     """Return the user of a request, or None when it carries no credentials.
 
@@ -161,9 +183,6 @@ async def user_of(connection: HTTPConnection, recognition: Recognition) -> User 
         ProblemError: The credentials are not valid, or there is more than one kind.
         DatabaseUnavailableError: It cannot be decided now.
     """
-    admitted: Admitted | None = connection.scope.get(Admitted.KEY)
-    if admitted is not None and admitted.by is recognition:
-        return admitted.user
     authorization: bytes | None = None
     cookie_header: bytes | None = None
     for name, value in connection.scope["headers"]:
@@ -180,9 +199,8 @@ async def user_of(connection: HTTPConnection, recognition: Recognition) -> User 
         return None if secret is None else await _user_of_cookie(connection, recognition, secret)
     if secret is not None and recognition.installation is not None:
         raise _ambiguous()
-    user = recognition.sight.remembered(token := authorization[7:].decode("latin-1").strip())
-    if user is None:
-        user = await recognition.sight.user_of_token(token)
+    token = authorization[7:].decode("latin-1").strip()
+    user = await recognition.sight.user_of_token(token)
     if user is None:
         raise invalid_token()
     return user

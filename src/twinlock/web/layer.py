@@ -4,23 +4,31 @@ It asks what ``CurrentUser`` and ``require(…)`` ask, before the application se
 and leaves the user in the scope, where they find it again without another look.
 """
 
+import functools
 from typing import Final
 
+from fastapi.responses import JSONResponse
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twinlock.core.principal import User
 from twinlock.web.guard import (
+    ADMITTED_KEY,
     POLICY_VIOLATION,
     SAFE_METHODS,
     USER_KEY,
-    Admitted,
     Demand,
     Guard,
     session_cookie,
 )
-from twinlock.web.problems import ProblemError
-from twinlock.web.recognition import SCOPE_KEY, Instance, recognition_of
+from twinlock.web.problems import ProblemError, not_authenticated, problem
+from twinlock.web.recognition import (
+    SCOPE_KEY,
+    Instance,
+    Recognition,
+    recognition_in,
+    recognition_of,
+)
 
 _ORIGINAL_METHOD: Final = ("x-forwarded-method", "x-original-method")
 
@@ -56,14 +64,16 @@ class GuardLayer:
             return
         if self._instance is not None:
             scope[SCOPE_KEY] = self._instance
-        connection = HTTPConnection(scope)
+        recognition = recognition_in(scope)
         try:
-            user = await self._guard.require_user(connection)
+            user = self._guard.at_once(scope, recognition)
+            if user is None:
+                user = await _look(self._guard, scope, recognition)
         except ProblemError as error:
             await _refuse(error, scope, receive, send)
             return
         scope[USER_KEY] = user
-        scope[Admitted.KEY] = Admitted(recognition_of(connection), user)
+        scope[ADMITTED_KEY] = (recognition, user)
         await self._app(scope, receive, send)
 
 
@@ -97,16 +107,26 @@ class ForwardAuth:
             return
         if self._instance is not None:
             scope[SCOPE_KEY] = self._instance
-        connection = HTTPConnection(scope)
+        recognition = recognition_in(scope)
         try:
-            user = await self._guard.require_user(connection)
-            _check_site(connection)
+            user = self._guard.at_once(scope, recognition)
+            if user is None:
+                user = await _look(self._guard, scope, recognition)
+            if any(name == b"cookie" for name, _ in scope["headers"]):
+                _check_site(HTTPConnection(scope))
         except ProblemError as error:
             await _refuse(error, scope, receive, send)
             return
         headers = _identity(user)
         await send({"type": "http.response.start", "status": 204, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
+
+
+async def _look(guard: Guard, scope: Scope, recognition: Recognition) -> User:
+    user = await guard.look(HTTPConnection(scope), recognition)
+    if user is None:
+        raise not_authenticated()
+    return user
 
 
 def _check_site(connection: HTTPConnection) -> None:
@@ -152,4 +172,14 @@ async def _refuse(error: ProblemError, scope: Scope, receive: Receive, send: Sen
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": error.detail})
         return
-    await error.response()(scope, receive, send)
+    headers = tuple((error.headers or {}).items())
+    answer = _answer(error.status_code, error.type, error.detail, headers)
+    await answer(scope, receive, send)
+
+
+@functools.lru_cache(maxsize=64)
+def _answer(
+    status: int, type_: str, detail: str, headers: tuple[tuple[str, str], ...]
+) -> JSONResponse:
+    """Return the answer of an error, made once: who is refused is often refused again."""
+    return problem(status, type_, detail, headers=dict(headers))

@@ -7,6 +7,7 @@ elsewhere. Nothing here loads a database.
 from typing import TYPE_CHECKING, Protocol
 
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from twinlock.core.clock import Clock
 from twinlock.core.principal import User
@@ -68,7 +69,16 @@ def recognition_of(connection: HTTPConnection) -> Recognition:
     Raises:
         NotInstalledError: The application has none.
     """
-    instance: Instance | None = connection.scope.get(SCOPE_KEY)
+    return recognition_in(connection.scope)
+
+
+def recognition_in(scope: Scope) -> Recognition:
+    """Return the same from an ASGI scope.
+
+    Raises:
+        NotInstalledError: The application has none.
+    """
+    instance: Instance | None = scope.get(SCOPE_KEY)
     if instance is None:
         raise NotInstalledError("call Twinlock(...).install(app) on this application first")
     return instance.runtime
