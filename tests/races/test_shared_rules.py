@@ -159,6 +159,7 @@ def test_a_changed_password_lets_no_older_login_through(stage: Stage) -> None:
         assert changed.status == 200
         assert stage.is_alive(changed.body)
         assert not any(stage.is_alive(one.body) for one in signed_in if one.status == 200)
+        assert rows(stage, "session", "ended_at IS NULL") == 1
         passwords.reverse()
 
 
