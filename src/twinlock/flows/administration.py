@@ -19,6 +19,7 @@ from twinlock.accounts.names import (
 )
 from twinlock.accounts.password_check import NewHash
 from twinlock.accounts.password_policy import PasswordProblem
+from twinlock.accounts.roles import role_problem
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.proof import Rejected, SubjectId
@@ -170,6 +171,9 @@ class Administration:
         address = check_email(email) if email is not None else None
         if isinstance(address, EmailProblem):
             return Refused(address.value, address.sentence)
+        refused = _check_roles(roles or ())
+        if refused is not None:
+            return refused
         return self._run(self._change, account, address, full_name, roles, caller, now=now)
 
     def set_password(
@@ -456,7 +460,15 @@ class Administration:
         audit.record(tx, Event(type_, now, caller, subject=subject, details=details or {}))
 
 
+def _check_roles(roles: Sequence[str]) -> Refused | None:
+    problem = next(filter(None, map(role_problem, roles)), None)
+    return Refused("role_invalid", problem) if problem else None
+
+
 def _check(new: NewAccount) -> _Checked | Refused:
+    refused = _check_roles(new.roles)
+    if refused is not None:
+        return refused
     username = check_username(new.username)
     if isinstance(username, UsernameProblem):
         return Refused(username.value, username.sentence)
