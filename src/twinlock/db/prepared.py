@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, CursorResult, Dialect, Select
+from sqlalchemy import Connection, CursorResult, Dialect, Engine, Select
 from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 from sqlalchemy.sql import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -26,6 +26,10 @@ _prepared: WeakKeyDictionary[Dialect, _Statements] = WeakKeyDictionary()
 
 class PreparedConnection(Connection):
     """A connection that remembers what the statements of this program look like to the driver."""
+
+    def __init__(self, engine: Engine, *arguments: Any, **options: Any) -> None:
+        super().__init__(engine, *arguments, **options)
+        self._statements = _prepared.setdefault(self.dialect, {})
 
     def execute(
         self, statement: Executable, parameters: Any = None, **options: Any
@@ -47,13 +51,12 @@ class PreparedConnection(Connection):
         )
 
     def _find(self, statement: Executable, parameters: Mapping[str, Any]) -> "_Prepared | None":
-        statements = _prepared.setdefault(self.dialect, {})
         key = statement, tuple(parameters)
-        if key in statements:
-            return statements[key]
-        if len(statements) >= _MAX_STATEMENTS:
+        if key in self._statements:
+            return self._statements[key]
+        if len(self._statements) >= _MAX_STATEMENTS:
             return None
-        prepared = statements[key] = _prepare(statement, tuple(parameters), self.dialect)
+        prepared = self._statements[key] = _prepare(*key, self.dialect)
         return prepared
 
 
