@@ -92,6 +92,35 @@ def test_any_text_is_somebodys_name_or_nobodys(home: Home, name: str) -> None:
     assert log_in(home.client, name, WRONG_PASSWORD).status_code == 401
 
 
+ODD = ["a\0b", "\x7f", "\u200b", "\ud7ff\uffff", "🔑" * 500, "x" * 1_024, "\\x00", "%s", "ﷺ" * 60]
+
+
+def test_no_text_troubles_a_database(house: House, client: TestClient) -> None:
+    """PostgreSQL refuses NUL and counts characters, SQLite takes both: neither may show."""
+    house.create()
+    house.enroll(client)
+    statuses = set()
+    for number, text in enumerate(ODD):
+        other = house.client(f"192.0.2.{number}")
+        handle = begin_login(other)["login"]
+        agent = {b"User-Agent": text.encode("utf-8").replace(b"\0", b"\x01")}
+        answers = [
+            other.post("/api/login", json={"username": text, "password": text}, headers=agent),
+            other.post("/api/login", json={"username": text + "@x.org", "password": text}),
+            other.post("/api/login/totp", json={"login": text[:128], "answer": text}),
+            other.post("/api/login/totp", json={"login": handle, "answer": text}),
+            other.post("/api/login/recovery_codes", json={"login": handle, "answer": text}),
+            other.post("/api/login/totp", json={"login": handle, "answer": {text: text}}),
+            other.post(
+                "/token", data={"grant_type": "password", "username": text, "password": "x"}
+            ),
+            other.post("/token", data={"grant_type": "refresh_token", "refresh_token": text}),
+        ]
+        statuses |= {answer.status_code for answer in answers}
+
+    assert statuses <= {400, 401, 422, 429}
+
+
 @pytest.mark.parametrize("length, status", [(1_024, 200), (1_025, 401), (16_384, 401)])
 def test_a_password_has_at_most_1024_characters(home: Home, length: int, status: int) -> None:
     new = home.house.runtime.password_check.new_hash("p" * 1_024)
@@ -148,6 +177,39 @@ def test_a_code_may_be_typed_as_it_is_shown(home: Home, form: str) -> None:
     code = home.code()
 
     assert home.answer(home.begin(), form.format(code[:3], code[3:])).status_code == 200
+
+
+@pytest.mark.parametrize("steps, status", [(-2, 401), (-1, 200), (0, 200), (1, 200), (2, 401)])
+def test_a_code_may_be_one_step_early_or_late(home: Home, steps: int, status: int) -> None:
+    """RFC 6238 section 5.2: one time step for the way of the code, and one for the clock."""
+    home.house.clock.advance(minutes=5)
+    code = home.john.phone.code(home.house.now + steps * STEP)
+
+    assert home.answer(home.begin(), code).status_code == status
+
+
+def test_a_code_spends_all_before_it(home: Home) -> None:
+    home.house.clock.advance(minutes=5)
+    codes = [home.john.phone.code(home.house.now + steps * STEP) for steps in (1, 0, -1)]
+
+    statuses = [home.answer(home.begin(), code).status_code for code in codes]
+
+    assert statuses == [200, 401, 401]
+
+
+def test_each_of_several_apps_signs_in(home: Home) -> None:
+    second = add_factor(home)
+    home.house.clock.now += STEP
+    codes = [app.code(home.house.now) for app in (home.john.phone, second)]
+
+    two_steps = [home.answer(home.begin(), code).status_code for code in codes]
+    home.house.clock.now += STEP
+    appended = [
+        home.token(PASSWORD + app.code(home.house.now)).status_code
+        for app in (second, home.john.phone)
+    ]
+
+    assert two_steps == appended == [200, 200]
 
 
 def test_a_browser_gets_cookies_instead_of_tokens(home: Home) -> None:
@@ -340,12 +402,13 @@ def make_recovery_codes(home: Home) -> None:
     assert done.status_code == 201, done.text
 
 
-def add_factor(home: Home) -> None:
+def add_factor(home: Home) -> FakeAuthenticator:
     begun = home.client.post("/api/factors/totp", json={}, headers=home.john.bearer).json()
     app = FakeAuthenticator.from_uri(begun["options"]["uri"])
     body = {"enrollment": begun["enrollment"], "answer": app.code(home.house.now)}
     done = home.client.post("/api/factors/totp/confirm", json=body, headers=home.john.bearer)
     assert done.status_code == 201, done.text
+    return app
 
 
 def change_address(home: Home) -> None:
@@ -392,7 +455,7 @@ def reset_factors(home: Home) -> None:
     ids=lambda change: change.__name__,
 )
 def test_a_pending_login_dies_with_every_change_of_its_account(
-    home: Home, change: Callable[[Home], None]
+    home: Home, change: Callable[[Home], object]
 ) -> None:
     handle = home.begin()
 
