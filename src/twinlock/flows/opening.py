@@ -148,7 +148,8 @@ class Opening:
             jti=new_id(),
             session_id=session.id,
             scope=session.scope if scope is None else scope,
-            roles=account.roles,
+            # Other services cannot see that a first password is to be changed before all else.
+            roles=() if account.must_change_password else account.roles,
             acr=context.acr,
             amr=context.amr,
             auth_time=context.auth_time,
