@@ -21,6 +21,7 @@ def _out(user: User) -> UserOut:
 
 
 app = FastAPI()
+auth.install(app)
 
 
 @app.get("/me")
@@ -32,8 +33,6 @@ async def read_me(user: CurrentUser) -> UserOut:
 async def read_me_strictly(user: CurrentUser) -> UserOut:
     return _out(user)
 
-
-auth.install(app)
 
 inside = FastAPI()
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI
 from twinlock.accounts.password_check import PasswordCheck
 from twinlock.accounts.passwords import HashProfile
 from twinlock.accounts.store import OwnAccounts
-from twinlock.api.routers import add_routes
+from twinlock.api.routers import WholeApi
 from twinlock.config import Settings, load_master_keys
 from twinlock.core.clock import Clock, utc_now
 from twinlock.core.errors import TwinlockError
@@ -131,9 +131,7 @@ class Twinlock:
 
     def router(self) -> APIRouter:
         """Return all routes, with the lifespan that starts and closes this instance."""
-        router = APIRouter(lifespan=self.lifespan)
-        add_routes(router)
-        return router
+        return WholeApi(lifespan=self.lifespan)
 
     def install(self, app: FastAPI, *, prefix: str = "") -> None:
         """Give *app* sign-in routes, and its own routes their users.

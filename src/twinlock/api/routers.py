@@ -1,8 +1,13 @@
 """All routes of the API, put under their prefixes."""
 
-from fastapi import APIRouter, Response
+import functools
+from typing import Any
+
+from fastapi import Response
 from fastapi.routing import APIRoute
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.routing import Match
+from starlette.types import Scope
 
 from twinlock.api import (
     account,
@@ -19,7 +24,7 @@ from twinlock.api import (
     well_known,
 )
 from twinlock.web.problems import problem
-from twinlock.web.routes import TwinlockRoute
+from twinlock.web.routes import OwnRouter, TwinlockRoute
 
 _AT_ROOT = (token, revoke, users, well_known, health)
 _UNDER_API = (login, logout, account, factors, reauthenticate, sessions, events)
@@ -42,29 +47,48 @@ class _Slashes(Convertor[str]):
 register_url_convertor(_SLASHES, _Slashes())
 
 
-def add_routes(router: APIRouter) -> None:
-    """Add every route, each with a twin that answers 404 to trailing slashes.
+class WholeApi(OwnRouter):
+    """Every route, each with a twin that answers 404 to trailing slashes.
 
     Starlette would answer the slash with a redirect to whatever host the client named.
     """
-    for module in _AT_ROOT:
-        _add(router, module.api, prefix="")
-    for module in _UNDER_API:
-        _add(router, module.api, prefix="/api")
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        twins = _Twins()
+        for module in _AT_ROOT:
+            self._add(module.api, twins, prefix="")
+        for module in _UNDER_API:
+            self._add(module.api, twins, prefix="/api")
+        self.include_router(twins)
+
+    @functools.cached_property
+    def first_segments(self) -> frozenset[str]:
+        """The words that the paths of all modules begin with, behind any prefix."""
+        modules = (*_AT_ROOT, *_UNDER_API)
+        return frozenset().union(*(module.api.first_segments for module in modules))
+
+    def _add(self, added: OwnRouter, twins: "_Twins", *, prefix: str) -> None:
+        self.include_router(added, prefix=prefix)
+        paths = {route.path for route in added.routes if isinstance(route, APIRoute)}
+        for path in sorted(paths):
+            twins.add_api_route(
+                f"{prefix}{path}/{{more:{_SLASHES}}}",
+                _not_found,
+                methods=_METHODS,
+                include_in_schema=False,
+                route_class_override=TwinlockRoute,
+                response_model=None,
+            )
 
 
-def _add(router: APIRouter, added: APIRouter, *, prefix: str) -> None:
-    router.include_router(added, prefix=prefix)
-    paths = {route.path for route in added.routes if isinstance(route, APIRoute)}
-    for path in sorted(paths):
-        router.add_api_route(
-            f"{prefix}{path}/{{more:{_SLASHES}}}",
-            _not_found,
-            methods=_METHODS,
-            include_in_schema=False,
-            route_class_override=TwinlockRoute,
-            response_model=None,
-        )
+class _Twins(OwnRouter):
+    """The twins, which nobody meets who types no slash at the end."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if not scope["path"].endswith("/"):
+            return Match.NONE, {}
+        return super().matches(scope)
 
 
 async def _not_found() -> Response:

@@ -4,6 +4,7 @@ It caps the body, reads JSON strictly, answers its own errors as problem details
 submitted values, lets nothing be cached, and knows each path without a trailing slash only.
 """
 
+import functools
 import logging
 from datetime import timedelta
 from typing import Any, Final
@@ -12,16 +13,19 @@ from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Scope
 
 from twinlock.core.errors import TwinlockError
 from twinlock.web import strict_json
 from twinlock.web.hash_pool import HashQueueFullError
+from twinlock.web.headers import encoded, with_missing
 from twinlock.web.problems import ProblemError, problem, unavailable
 from twinlock.web.runtime import runtime_of
 
 log = logging.getLogger("twinlock.web")
 
-NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+_NO_STORE: Final = encoded({"Cache-Control": "no-store", "Pragma": "no-cache"})
 _COME_BACK: Final = timedelta(seconds=2)
 
 
@@ -74,8 +78,7 @@ class TwinlockRoute(APIRoute):
                 response = await handle(StrictRequest(request.scope, request.receive))
             except (HTTPException, RequestValidationError, TwinlockError) as error:
                 response = self.answer_error(error)
-            for name, value in NO_STORE.items():
-                response.headers.setdefault(name, value)
+            response.raw_headers[:] = with_missing(response.raw_headers, _NO_STORE)
             return response
 
         return answer
@@ -110,9 +113,36 @@ def failed_closed(error: TwinlockError) -> tuple[str, timedelta]:
     return "unavailable", _COME_BACK
 
 
-def router(route_class: type[APIRoute] = TwinlockRoute, **options: Any) -> APIRouter:
+class OwnRouter(APIRouter):
+    """A router that is asked only about paths that hold the first segment of one of its own.
+
+    FastAPI asks every route of every included router, once more at each level: for a path that
+    is not ours, the host's own included, that would cost more than the answer.
+    """
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Tell whether a route fits."""
+        if self.first_segments.isdisjoint(scope["path"].split("/")):
+            return Match.NONE, {}
+        return super().matches(scope)
+
+    def _get_routes_version(self, seen: set[int] | None = None) -> int:
+        """Tell FastAPI what it else finds out by asking every route, several times a request.
+
+        The routers that ours include are complete when they are included.
+        """
+        return self._routes_version
+
+    @functools.cached_property
+    def first_segments(self) -> frozenset[str]:
+        """The words that the paths of its routes begin with."""
+        paths = (route.path for route in self.routes if isinstance(route, APIRoute))
+        return frozenset(path.split("/")[1] for path in paths)
+
+
+def router(route_class: type[APIRoute] = TwinlockRoute, **options: Any) -> OwnRouter:
     """Return a router whose routes are ours."""
-    return APIRouter(route_class=route_class, redirect_slashes=False, **options)
+    return OwnRouter(route_class=route_class, redirect_slashes=False, **options)
 
 
 def _check_host(request: Request) -> None:

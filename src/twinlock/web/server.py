@@ -6,12 +6,13 @@ from typing import Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twinlock.core import clock
+from twinlock.web.headers import encoded, with_missing
 from twinlock.web.origin import OwnOrigin
 from twinlock.web.problems import problem
 
@@ -65,9 +66,9 @@ class _Server:
     def __init__(self, app: ASGIApp, *, is_https: bool, own_origin: OwnOrigin | None) -> None:
         self._app = app
         self._own_origin = own_origin
-        self._headers = dict(_HEADERS)
-        if is_https:
-            self._headers["Strict-Transport-Security"] = _STRICT_TRANSPORT
+        headers = _HEADERS | ({"Strict-Transport-Security": _STRICT_TRANSPORT} if is_https else {})
+        self._docs_headers = encoded(headers)
+        self._headers = encoded(headers | {"Content-Security-Policy": _CSP})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -80,11 +81,9 @@ class _Server:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
-                if scope["path"] not in _DOCS_PATHS:
-                    headers.setdefault("Content-Security-Policy", _CSP)
+                is_docs = scope["path"] in _DOCS_PATHS
+                added = self._docs_headers if is_docs else self._headers
+                message["headers"] = with_missing(message["headers"], added)
             await send(message)
 
         answer: ASGIApp = self._app if self._is_ours(scope) else _wrong_host()
