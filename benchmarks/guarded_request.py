@@ -98,10 +98,10 @@ def _results(found: dict[str, Target]) -> list[Result]:
         cpu("bare again", "CPU, a second bare target", 1.02, "noise"),
         cpu("dependency", "CPU, one dependency", 1.20),
         rate("dependency", "requests/s, one dependency", 0.82),
-        cpu("require", "CPU, dependencies=[require(…)] and CurrentUser", 1.30),
+        cpu("require", "CPU, `dependencies=[require(…)]` and `CurrentUser`", 1.30),
         cpu("layer", "CPU, behind the ASGI layer", 1.06),
         rate("layer", "requests/s, behind the ASGI layer", 0.94),
-        cpu("layer and dependency", "CPU, behind the layer and CurrentUser"),
+        cpu("layer and dependency", "CPU, behind the layer and `CurrentUser`"),
         cpu("forward-auth", "CPU, forward-auth answer"),
-        cpu("login server", "CPU, /users/me of the login server"),
+        cpu("login server", "CPU, `/users/me` of the login server"),
     ]

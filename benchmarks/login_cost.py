@@ -77,7 +77,7 @@ def _doors(
         )
     )
     return [
-        Target(f"{name} /token", server, where.people, signing_in.at_token),
+        Target(f"{name} `/token`", server, where.people, signing_in.at_token),
         Target(f"{name} two-step", server, where.people, signing_in.in_two_steps),
     ]
 
@@ -105,11 +105,11 @@ def _hash_seconds(profile: HashProfile, *, times: int = 12) -> float:
 
 def _results(found: dict[str, Target], *, bare: list[float], one_hash: list[float]) -> list[Result]:
     goals = {
-        "SQLite /token": (bare, 18.0, "bare requests"),
+        "SQLite `/token`": (bare, 18.0, "bare requests"),
         "SQLite two-step": (bare, 25.0, "bare requests"),
-        "PostgreSQL /token": (bare, 25.0, "bare requests"),
+        "PostgreSQL `/token`": (bare, 25.0, "bare requests"),
         "PostgreSQL two-step": (bare, 32.0, "bare requests"),
-        "real hash /token": (one_hash, 1.15, "one hash"),
+        "real hash `/token`": (one_hash, 1.15, "one hash"),
         "real hash two-step": (one_hash, 1.20, "one hash"),
     }
     return [

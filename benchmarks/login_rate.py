@@ -61,7 +61,7 @@ def _ours(stack: AsyncExitStack) -> list[Target]:
     async def in_two_steps(connection: Connection) -> None:
         await signing_in.in_two_steps(connection, where.people)
 
-    return [Target("/token", server, at_token), Target("two-step", server, in_two_steps)]
+    return [Target("`/token`", server, at_token), Target("two-step", server, in_two_steps)]
 
 
 def _theirs(stack: AsyncExitStack) -> list[Target]:
@@ -135,7 +135,7 @@ def _results(rates: dict[str, list[float]], capacities: list[float]) -> list[Res
             capacities,
             at_least=goal,
         )
-        for name, goal in {"/token": 0.86, "two-step": 0.82}.items()
+        for name, goal in {"`/token`": 0.86, "two-step": 0.82}.items()
     ]
     against = {
         "fastapi-users": ("fastapi-users at its defaults", 9.0),
@@ -143,7 +143,9 @@ def _results(rates: dict[str, list[float]], capacities: list[float]) -> list[Res
         "tutorial": ("the tutorial (bcrypt 12)", None),
     }
     found += [
-        compared("P4", f"logins/s, /token, of {what}", rates["/token"], rates[name], at_least=goal)
+        compared(
+            "P4", f"logins/s, `/token`, of {what}", rates["`/token`"], rates[name], at_least=goal
+        )
         for name, (what, goal) in against.items()
         if name in rates
     ]
