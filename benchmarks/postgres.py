@@ -1,4 +1,4 @@
-"""A throwaway PostgreSQL server that flushes each commit, as a real one does."""
+"""A throwaway PostgreSQL server, as the tests have it: without flushing, outside our process."""
 
 import contextlib
 from collections.abc import Iterator
