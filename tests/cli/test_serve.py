@@ -92,6 +92,7 @@ def test_it_makes_what_is_missing_and_serves(sqlite_cli: Cli) -> None:
     found = re.search(r"^ +password +(\S+)$", shown, re.MULTILINE)
     assert status == 200
     assert found
+    assert "What to try next:" in shown
     assert server.process.returncode == 0
     assert "Traceback" not in log
     assert found[1] not in log

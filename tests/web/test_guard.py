@@ -158,6 +158,19 @@ def test_a_first_password_opens_the_own_account_only(sqlite_house: House, host: 
     assert host.get("/items", headers=bearer(changed.json())).status_code == 200
 
 
+def test_a_token_of_a_first_password_carries_no_role(sqlite_house: House, host: TestClient) -> None:
+    """Other services read roles from the token, and cannot see that a change is due."""
+    sqlite_house.create(
+        roles=("admin",), password_expires_at=sqlite_house.now + timedelta(hours=24)
+    )
+    token = sign_in(host)["access_token"]
+
+    claims = sqlite_house.runtime.sight.claims_of(token)
+
+    assert claims is not None
+    assert claims.roles == ()
+
+
 def test_a_first_password_dies_after_its_time(sqlite_house: House, host: TestClient) -> None:
     sqlite_house.create(password_expires_at=sqlite_house.now + timedelta(hours=24))
     sqlite_house.clock.advance(hours=24)

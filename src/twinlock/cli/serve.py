@@ -92,7 +92,7 @@ def _why_not(error: OSError, settings: Settings) -> str:
 
 
 def _greet(settings: Settings, done: Initialised | None, *, has_admin: bool, as_json: bool) -> None:
-    """Tell people at a terminal what runs and what to try; a first password in any case."""
+    """Tell what runs, and in development what to try."""
     facts = {
         "url": settings.base_url,
         "has_admin": has_admin,
@@ -103,7 +103,7 @@ def _greet(settings: Settings, done: Initialised | None, *, has_admin: bool, as_
         lines += told_of_admin(done)
     elif not has_admin:
         lines += ["", f"There is no administrator yet. Type: {output.CREATE_ADMIN}"]
-    if not settings.is_production and sys.stdout.isatty():
+    if not settings.is_production:
         if done is not None and not done.installation_created:
             forgotten = f"{_program()} user set admin --ask-password"
             lines.append(f"The data of the last time is there: {done.data_dir}")
