@@ -72,11 +72,14 @@ def refresh() -> int:
 
 
 def install_packages(uv: str | None) -> None:
-    """Install exactly what the lock names, each file checked against its hash."""
+    """Install exactly what the lock names, each file checked against its hash.
+
+    The lock is complete, and may overrule what a package says of another: nothing to resolve.
+    """
     if uv:
         run(uv, "pip", "sync", "--quiet", "--python", str(PYTHON), "--require-hashes", str(LOCK))
     else:
-        run(str(PYTHON), *PIP, "--require-hashes", "-r", str(LOCK))
+        run(str(PYTHON), *PIP, "--no-deps", "--require-hashes", "-r", str(LOCK))
 
 
 def install_project(uv: str | None) -> None:
