@@ -99,6 +99,10 @@ def host_app(house: House, *, prefix: str = "/auth") -> FastAPI:
     async def by_otp() -> dict[str, bool]:
         return {"ok": True}
 
+    @app.get("/by-two", dependencies=[require(amr="mfa")])
+    async def by_two() -> dict[str, bool]:
+        return {"ok": True}
+
     def plain(text: str) -> str:
         return text
 

@@ -100,6 +100,15 @@ def test_a_sign_in_from_another_site_is_refused(
     assert browser.post(door, headers=headers, **body).status_code == 403
 
 
+def test_with_a_session_cookie_only_our_own_pages_sign_in(browser: TestClient) -> None:
+    """Not even a page that may call the API: listed origins come without cookies."""
+    sign_in(browser)
+    body = {"username": "johndoe", "password": PASSWORD}
+
+    assert browser.post("/api/login", json=body).status_code == 403
+    assert browser.post("/api/login", json=body, headers=OWN).status_code == 200
+
+
 def test_a_client_that_is_no_browser_signs_in_without_an_origin(browser: TestClient) -> None:
     body = {"username": "johndoe", "password": PASSWORD}
 

@@ -194,6 +194,8 @@ class FactorManagement:
         account = allowed.account
         if _is_full(factor, allowed.authenticators):
             return TOO_MANY
+        if not accounts.lock_subject(tx, account.subject, seen=account.generation):
+            return Denied()  # and the cap on what is pending holds from several sides at once
         holder = Holder(account.subject, account.username, account.full_name or account.username)
         prompt = factor.begin_enrollment(tx, holder, now=now)
         handle = new_secret()

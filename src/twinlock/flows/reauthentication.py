@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
 from twinlock.accounts.password_check import RightPassword
 from twinlock.audit import store as audit
@@ -165,6 +166,8 @@ class Reauthentication:
             return NOTHING_STRONGER
         if acr is Acr.PHR and not self._can_reach_phr(factors):
             return NOTHING_STRONGER
+        if not accounts.lock_subject(tx, account.subject, seen=account.generation):
+            return Denied()  # and the cap on what is pending holds from several sides at once
         handle = new_secret()
         begun = Pending(
             digest=digest(handle),

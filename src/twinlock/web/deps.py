@@ -36,7 +36,8 @@ async def _transport(connection: HTTPConnection) -> Transport:
 
 
 async def _browser_sign_in(connection: HTTPConnection) -> None:
-    if runtime_of(connection).origin.is_cross_site(connection, has_cookie=False):
+    has_cookie = session_cookie(connection) is not None
+    if runtime_of(connection).origin.is_cross_site(connection, has_cookie=has_cookie):
         raise ProblemError(403, "cross_site_request", "The request comes from another site.")
 
 

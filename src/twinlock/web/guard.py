@@ -58,8 +58,8 @@ class Demand:
         Raises:
             ProblemError: 401 with a step-up challenge, or 403 where no proof would help.
         """
-        if (self.acr is not None and not user.acr.satisfies(self.acr)) or not self.amr <= set(
-            user.amr
+        if (self.acr is not None and not user.acr.satisfies(self.acr)) or not self.amr <= _shown(
+            user
         ):
             raise insufficient_authentication(acr=self.acr or Acr.AAL2, max_age=self.max_age)
         if self.max_age is not None and not user.is_fresh(self.max_age, now=recognition.clock()):
@@ -283,6 +283,12 @@ def require(
         scope=_set(scope),
     )
     return Depends(Guard(demand))
+
+
+def _shown(user: User) -> frozenset[str]:
+    """Return the methods that may satisfy a demand: what a recovery code stands in for is none."""
+    shown = frozenset(user.amr)
+    return shown if shown - {"pwd", "mfa"} else shown - {"mfa"}
 
 
 def _set(values: str | Iterable[str]) -> frozenset[str]:
