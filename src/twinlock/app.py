@@ -24,6 +24,7 @@ from twinlock.flows.account import AccountManagement
 from twinlock.flows.administration import Administration
 from twinlock.flows.changes import Changes
 from twinlock.flows.counting import Counting
+from twinlock.flows.enrollment import Enrollment
 from twinlock.flows.factor_administration import FactorAdministration
 from twinlock.flows.factors import FactorManagement
 from twinlock.flows.health import Health
@@ -257,7 +258,7 @@ def build_flows(parts: Parts, settings: Settings) -> Flows:
         opening=opening,
         changes=changes,
         administration=Administration(parts, counting, changes, policy),
-        factor_administration=FactorAdministration(parts, changes),
+        factor_administration=FactorAdministration(parts, verifying, changes),
     )
 
 
@@ -302,6 +303,7 @@ def build_runtime(
         keys=flows.keys,
         opening=flows.opening,
         login=Login(parts, flows.counting, flows.verifying, flows.opening),
+        enrollment=Enrollment(parts, flows.counting, flows.verifying, flows.changes, flows.opening),
         refresh=Refresh(parts, flows.opening),
         factors=FactorManagement(parts, flows.verifying, flows.changes),
         reauthentication=Reauthentication(parts, flows.counting, flows.verifying, flows.opening),

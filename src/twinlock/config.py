@@ -267,6 +267,22 @@ class Settings(ExplainedSettings):
         ge=_MINUTE,
         le=_HOUR,
     )
+    enrollment_login_lifetime: Duration = setting(
+        timedelta(minutes=15),
+        "How long a login waits for an enrollment, where nothing opens without one.",
+        group=LOGINS,
+        example="PT30M",
+        ge=_MINUTE,
+        le=_HOUR,
+    )
+    enrollment_link_lifetime: Duration = setting(
+        timedelta(hours=24),
+        "How long the single-use link of a factor reset may be used.",
+        group=LOGINS,
+        example="PT4H",
+        ge=_HOUR,
+        le=timedelta(days=7),
+    )
     max_pending_logins: int = setting(
         10,
         "Logins of one account that wait for a second factor; one more ends the oldest.",
@@ -465,6 +481,8 @@ class Settings(ExplainedSettings):
             refresh_grace=self.refresh_grace,
             pending_login=self.pending_login_lifetime,
             enrollment=self.enrollment_lifetime,
+            enrollment_login=self.enrollment_login_lifetime,
+            enrollment_link=self.enrollment_link_lifetime,
             fresh=self.fresh_proof_lifetime,
             max_sessions=self.max_sessions,
             max_pending=self.max_pending_logins,

@@ -103,7 +103,8 @@ class House:
     @property
     def factor_administration(self) -> FactorAdministration:
         """What an operator can do to factors."""
-        return FactorAdministration(self.runtime.parts, self._changes)
+        parts = self.runtime.parts
+        return FactorAdministration(parts, Verifying(parts, Counting(parts)), self._changes)
 
     @property
     def _changes(self) -> Changes:

@@ -50,6 +50,29 @@ class SecondFactorRequiredOut(BaseModel):
         )
 
 
+class EnrollmentRequiredOut(BaseModel):
+    """The password was right; the login goes on at ``/api/enrollment/{method}``.
+
+    ``link_required`` says that the factors were reset: the reset's token goes with it.
+    """
+
+    status: Literal["enrollment_required"] = "enrollment_required"
+    login: str
+    expires_in: int
+    methods: list[str]
+    link_required: bool
+
+    @classmethod
+    def of(cls, handle: str, required: EnrollmentRequired) -> "EnrollmentRequiredOut":
+        """Translate."""
+        return cls(
+            login=handle,
+            expires_in=int(required.expires_in.total_seconds()),
+            methods=list(required.methods),
+            link_required=required.needs_link,
+        )
+
+
 class BeginIn(BaseModel):
     """A pending login."""
 
@@ -66,12 +89,14 @@ class AnswerIn(BaseModel):
 
 
 @api.post(
-    "", response_model=SignedInOut | SecondFactorRequiredOut, response_model_exclude_none=True
+    "",
+    response_model=SignedInOut | SecondFactorRequiredOut | EnrollmentRequiredOut,
+    response_model_exclude_none=True,
 )
 async def log_in(body: LoginIn, runtime: Running, caller: From, now: Now) -> Response | BaseModel:
     """Sign in with a password; an account with a second factor is asked for it next."""
     submitted = Submitted(body.username, body.password)
-    request = Request(caller, body.transport)
+    request = Request(caller, body.transport, may_enroll=True)
     match await submit_password(runtime, submitted, request, now=now):
         case SignedIn() as signed_in:
             return with_cookies(runtime, SignedInOut.of(signed_in), signed_in)
@@ -79,6 +104,8 @@ async def log_in(body: LoginIn, runtime: Running, caller: From, now: Now) -> Res
             return SecondFactorRequiredOut.of(required)
         case Throttled() as throttled:
             return too_many_tries(throttled)
+        case EnrollmentRequired(handle=str(handle)) as enrollment:
+            return EnrollmentRequiredOut.of(handle, enrollment)
         case EnrollmentRequired():
             return problem(403, "enrollment_required", "Enroll a second factor first.")
         case Denied():

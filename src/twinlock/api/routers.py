@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 from twinlock.api import (
     account,
+    enrollment,
     events,
     factors,
     health,
@@ -27,7 +28,7 @@ from twinlock.web.problems import problem
 from twinlock.web.routes import OwnRouter, TwinlockRoute
 
 _AT_ROOT = (token, revoke, users, well_known, health)
-_UNDER_API = (login, logout, account, factors, reauthenticate, sessions, events)
+_UNDER_API = (login, enrollment, logout, account, factors, reauthenticate, sessions, events)
 _SLASHES = "twinlock_slashes"
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 

@@ -20,6 +20,7 @@ from twinlock.flows.factor_administration import (
     TOO_MANY,
     WRONG_ANSWER,
     Enrolled,
+    Removed,
 )
 from twinlock.flows.outcomes import Refused
 
@@ -100,35 +101,46 @@ def remove_factor(
         is_last = [one.id for one in found] == [factor_id]
         question = f"Remove this authenticator of {output.safe(account.username)}?"
         output.confirm(f"{question} {_CLOSED}" if is_last else question, yes=yes)
-        _refuse_if(
+        removed = _removed(
             flows.factor_administration.remove(
                 account, factor_id, output.caller(), now=flows.parts.clock()
             )
         )
+        what_follows = _what_follows(flows, account, removed)
     output.show(
-        {"removed": factor_id, "awaits_enrollment": is_last},
+        {"removed": factor_id, "awaits_enrollment": is_last, **_link(removed)},
         "Removed the authenticator; every session of the account ended.",
-        *([_what_follows(account)] if is_last else []),
+        *what_follows,
         as_json=as_json,
     )
 
 
 @app.command("reset")
 def reset_factors(user: User, *, yes: output.Yes = False, as_json: output.Json = False) -> None:
-    """Remove every authenticator and recovery code of an account, for who has lost them all."""
+    """Remove every authenticator and recovery code of an account, for who has lost them all.
+
+    Prints a single-use token, once: with it and the password the owner signs in and enrolls a
+    new authenticator, within a day. Hand it over on a way that the mailbox is not.
+    """
     with output.opened() as flows:
         account = require_account(flows, user)
         question = (
             f"Remove all authenticators and recovery codes of {output.safe(account.username)}?"
         )
         output.confirm(f"{question} {_CLOSED}", yes=yes)
-        _refuse_if(
+        removed = _removed(
             flows.factor_administration.reset(account, output.caller(), now=flows.parts.clock())
         )
+        what_follows = _what_follows(flows, account, removed)
     output.show(
-        {"id": account.subject, "username": account.username, "awaits_enrollment": True},
+        {
+            "id": account.subject,
+            "username": account.username,
+            "awaits_enrollment": True,
+            **_link(removed),
+        },
         "Removed every authenticator and recovery code; every session of the account ended.",
-        _what_follows(account),
+        *what_follows,
         as_json=as_json,
     )
 
@@ -136,9 +148,23 @@ def reset_factors(user: User, *, yes: output.Yes = False, as_json: output.Json =
 _CLOSED: Final = "Its password opens nothing then, until a new one is enrolled."
 
 
-def _what_follows(account: Account) -> str:
+def _what_follows(flows: Flows, account: Account, removed: Removed) -> list[str]:
+    if removed.link is None:
+        return []
+    hours = int(flows.parts.lifetimes.enrollment_link.total_seconds() // 3600)
     command = f"twinlock factor enroll {output.safe(account.username)} totp"
-    return f"Sign-in is closed until an authenticator is enrolled: {command}"
+    return [
+        f"Sign-in is closed until an authenticator is enrolled: {command}",
+        (
+            f"Or let the owner enroll one at the next sign-in, within {hours} hours, with the "
+            "password and this token, which is shown this once:"
+        ),
+        f"  {removed.link}",
+    ]
+
+
+def _link(removed: Removed) -> dict[str, str]:
+    return {} if removed.link is None else {"enrollment_token": removed.link}
 
 
 def _authenticators(flows: Flows, account: Account) -> Sequence[Authenticator]:
@@ -148,9 +174,10 @@ def _authenticators(flows: Flows, account: Account) -> Sequence[Authenticator]:
     return found
 
 
-def _refuse_if(refused: Refused | None) -> None:
-    if refused is not None:
-        output.refuse(refused.message)
+def _removed(done: Removed | Refused) -> Removed:
+    if isinstance(done, Refused):
+        output.refuse(done.message)
+    return done
 
 
 def _show_prompt(prompt: Prompt, flows: Flows, *, with_uri: bool, as_json: bool) -> None:

@@ -17,8 +17,10 @@ from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import Authenticator
 from twinlock.factors.protocol import Factor, Holder, Prompt
 from twinlock.flows.changes import Changes
+from twinlock.flows.enrollment import issue_link
 from twinlock.flows.outcomes import Refused
 from twinlock.flows.parts import Parts
+from twinlock.flows.verifying import Verifying
 
 NO_FACTOR: Final = Refused("not_found", "The account has no such authenticator.")
 CHANGED: Final = Refused("changed_meanwhile", "The account changed just now. Try again.")
@@ -46,11 +48,25 @@ class Enrolled:
     recovery_codes: Sequence[str] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What was removed, and every session ended.
+
+    Attributes:
+        link: With the last factor gone: the single-use token that the owner's next login
+            enrolls with; shown this once.
+    """
+
+    link: str | None = field(default=None, repr=False)
+    ended: Sequence[str] = ()
+
+
 class FactorAdministration:
     """Changes what accounts have, from the command line. Every change ends every session."""
 
-    def __init__(self, parts: Parts, changes: Changes) -> None:
+    def __init__(self, parts: Parts, verifying: Verifying, changes: Changes) -> None:
         self._parts = parts
+        self._verifying = verifying
         self._changes = changes
 
     def find_authenticators(self, account: Account) -> Sequence[Authenticator] | Refused:
@@ -90,7 +106,7 @@ class FactorAdministration:
 
     def remove(
         self, account: Account, authenticator_id: str, caller: Caller, *, now: datetime
-    ) -> Refused | None:
+    ) -> Removed | Refused:
         """Remove one authenticator; with the last one the account awaits an enrollment."""
         return self._told(
             self._parts.database.transaction(
@@ -98,18 +114,18 @@ class FactorAdministration:
             )
         )
 
-    def reset(self, account: Account, caller: Caller, *, now: datetime) -> Refused | None:
+    def reset(self, account: Account, caller: Caller, *, now: datetime) -> Removed | Refused:
         """Remove every factor and code, under a broken seal, too.
 
-        The account awaits an enrollment: until then its password opens nothing.
+        The account awaits an enrollment: its password opens nothing, and enrolls only together
+        with the link that comes back here.
         """
         return self._told(self._parts.database.transaction(self._reset, account, caller, now=now))
 
-    def _told(self, done: list[str] | Refused) -> Refused | None:
-        if isinstance(done, Refused):
-            return done
-        self._parts.marks.bump(done)
-        return None
+    def _told(self, done: Removed | Refused) -> Removed | Refused:
+        if isinstance(done, Removed):
+            self._parts.marks.bump(list(done.ended))
+        return done
 
     def _finish_enrollment(
         self,
@@ -160,7 +176,7 @@ class FactorAdministration:
         caller: Caller,
         *,
         now: datetime,
-    ) -> list[str] | Refused:
+    ) -> Removed | Refused:
         those = self._changes.sealed_authenticators(tx, account)
         if those is None:
             return SEAL_BROKEN
@@ -178,17 +194,28 @@ class FactorAdministration:
         if not left:
             self._parts.recovery_codes.remove_all(tx, account.subject)
         self._record(tx, EventType.FACTOR_REMOVED, account, removed, caller, now=now)
-        return self._changes.end_all(tx, account, now=now)
+        ended = self._changes.end_all(tx, account, now=now)
+        if left:
+            return Removed(None, ended)
+        return Removed(self._issue_link(tx, account, generation, now=now), ended)
 
     def _reset(
         self, tx: Connection, account: Account, caller: Caller, *, now: datetime
-    ) -> list[str] | Refused:
+    ) -> Removed | Refused:
         generation = self._changes.raise_generation(tx, account, (), awaits_enrollment=True)
         if generation is None:
             return CHANGED
         self._changes.remove_every_factor(tx, account)
         self._record(tx, EventType.FACTORS_RESET, account, None, caller, now=now)
-        return self._changes.end_all(tx, account, now=now)
+        ended = self._changes.end_all(tx, account, now=now)
+        return Removed(self._issue_link(tx, account, generation, now=now), ended)
+
+    def _issue_link(
+        self, tx: Connection, account: Account, generation: int, *, now: datetime
+    ) -> str:
+        return issue_link(
+            tx, self._parts, self._verifying, account.subject, generation=generation, now=now
+        )
 
     def _record(
         self,

@@ -30,6 +30,7 @@ from twinlock.core.proof import (
 from twinlock.core.secrets import digest, new_secret
 from twinlock.factors.authenticators.store import Authenticators, AwaitsEnrollment, SealBroken
 from twinlock.flows.counting import Counting
+from twinlock.flows.enrollment import enrollable, require_enrollment
 from twinlock.flows.opening import Opened, Opening, Transport
 from twinlock.flows.outcomes import (
     Denied,
@@ -82,11 +83,16 @@ class LookedUp:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """How a session is asked for: by whom, for which client, with which scope."""
+    """How a session is asked for: by whom, for which client, with which scope.
+
+    Attributes:
+        may_enroll: Whether the client can go on with an enrollment inside the login.
+    """
 
     caller: Caller
     transport: Transport = Transport.BEARER
     scope: tuple[str, ...] = ()
+    may_enroll: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,16 +216,54 @@ class Login:
     ) -> _Admitted | SecondFactorRequired | EnrollmentRequired | Denied:
         ready = self._ready(seen, outcome, now=now)
         if isinstance(ready, Rejected):
-            denied = self._deny_password(tx, seen, ready, request.caller, now=now)
-            if ready.reason is not Reason.AWAITS_ENROLLMENT:
-                return denied
-            self._counting.give_back(tx, seen.tries)
-            return EnrollmentRequired()
+            if ready.reason is not Reason.AWAITS_ENROLLMENT or seen.account is None:
+                return self._deny_password(tx, seen, ready, request.caller, now=now)
+            return self._await_enrollment(tx, seen, seen.account, request, now=now)
         self._counting.give_back(tx, seen.tries)
         if isinstance(ready.factors, NoSecondFactor):
             proof = PasswordOnly(ready.password, ready.factors)
             return self._admit(tx, ready.account, proof, request, now=now)
         return self._ask_second_factor(tx, ready, ready.factors, request, now=now)
+
+    def _await_enrollment(
+        self,
+        tx: Connection,
+        seen: LookedUp,
+        account: Account,
+        request: Request,
+        *,
+        now: datetime,
+    ) -> EnrollmentRequired | Denied:
+        """Let a login whose password was right go on with an enrollment, or end it there."""
+        if not request.may_enroll:
+            self._record_denial(
+                tx, account, Reason.AWAITS_ENROLLMENT, request.caller, "password", now=now
+            )
+            self._counting.give_back(tx, seen.tries)
+            return EnrollmentRequired()
+        required = require_enrollment(
+            tx,
+            self._parts,
+            self._verifying,
+            account,
+            proven_at=now,
+            scope=request.scope,
+            methods=enrollable(self._parts),
+            needs_link=isinstance(seen.factors, AwaitsEnrollment),
+            now=now,
+        )
+        if required is None:
+            rejected = Rejected(Reason.CHANGED_MEANWHILE)
+            return self._deny_password(tx, seen, rejected, request.caller, now=now)
+        self._counting.give_back(tx, seen.tries)
+        self._record_password(tx, account, request.caller, now=now)
+        return required
+
+    def _record_password(
+        self, tx: Connection, account: Account, caller: Caller, *, now: datetime
+    ) -> None:
+        event = EventType.PASSWORD_VERIFIED
+        audit.record(tx, Event(event, now, caller, subject=account.subject, method="password"))
 
     def _count_code(
         self,
@@ -403,16 +447,7 @@ class Login:
         offered, state = self._verifying.offer(tx, factors, begun, now=now)
         pending_store.insert_pending(tx, replace(begun, state=state))
         pending_store.delete_oldest(tx, begun, kept=self._parts.lifetimes.max_pending)
-        audit.record(
-            tx,
-            Event(
-                EventType.PASSWORD_VERIFIED,
-                now,
-                request.caller,
-                subject=account.subject,
-                method="password",
-            ),
-        )
+        self._record_password(tx, account, request.caller, now=now)
         return SecondFactorRequired(handle, lifetime, offered)
 
     def _admit(

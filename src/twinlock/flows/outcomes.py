@@ -58,7 +58,17 @@ class SecondFactorRequired:
 
 @dataclass(frozen=True, slots=True)
 class EnrollmentRequired:
-    """The password was right, and opens nothing until a second factor is enrolled."""
+    """The password was right, and opens nothing until a second factor is enrolled.
+
+    Attributes:
+        handle: What the enrollment goes on with; None at a door that enrolls nothing.
+        needs_link: Whether the factors were reset, so that the reset's link is demanded, too.
+    """
+
+    handle: str | None = field(default=None, repr=False)
+    expires_in: timedelta = timedelta(0)
+    methods: tuple[str, ...] = ()
+    needs_link: bool = False
 
 
 @dataclass(frozen=True, slots=True)

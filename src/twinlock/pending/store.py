@@ -22,6 +22,8 @@ class Purpose(StrEnum):
     LOGIN = "login"
     ENROLLMENT = "enrollment"
     REAUTHENTICATION = "reauthentication"
+    LOGIN_ENROLLMENT = "login_enrollment"
+    ENROLLMENT_LINK = "enrollment_link"
 
 
 @dataclass(frozen=True, slots=True)

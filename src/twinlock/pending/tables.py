@@ -9,7 +9,7 @@ pending = Table(
     "pending",
     metadata,
     Column("digest", LargeBinary, primary_key=True),  # of the handle that the client holds
-    Column("purpose", String(16), nullable=False),  # login, enrollment, reauthentication
+    Column("purpose", String(16), nullable=False),  # see Purpose
     Column("subject_id", Id, nullable=False),
     Column("generation", BigInteger, nullable=False),
     Column("session_id", Id),  # null: begun by a login, not by a session

@@ -20,6 +20,8 @@ class Lifetimes:
             again, for a client whose reply was lost; zero turns it off.
         pending_login: How long a login may wait for its second factor.
         enrollment: How long an enrollment may wait for its confirming answer.
+        enrollment_login: How long a login may wait for an enrollment.
+        enrollment_link: How long the link of a reset may be used.
         fresh: How old the proof may be that a change of factors or password demands.
         max_sessions: Sessions of one account; the oldest ends.
         max_pending: Pending logins of one account; the oldest dies.
@@ -35,6 +37,8 @@ class Lifetimes:
     refresh_grace: timedelta = timedelta(seconds=10)
     pending_login: timedelta = timedelta(minutes=5)
     enrollment: timedelta = timedelta(minutes=10)
+    enrollment_login: timedelta = timedelta(minutes=15)
+    enrollment_link: timedelta = timedelta(hours=24)
     fresh: timedelta = timedelta(minutes=10)
     max_sessions: int = 50
     max_pending: int = 10

@@ -8,6 +8,7 @@ from starlette.requests import HTTPConnection
 from twinlock.accounts.password_check import PasswordCheck
 from twinlock.core.clock import Clock
 from twinlock.flows.account import AccountManagement
+from twinlock.flows.enrollment import Enrollment
 from twinlock.flows.factors import FactorManagement
 from twinlock.flows.health import Health
 from twinlock.flows.keys import Keys
@@ -45,6 +46,7 @@ class Runtime:
     keys: Keys
     opening: Opening
     login: Login
+    enrollment: Enrollment
     refresh: Refresh
     factors: FactorManagement
     reauthentication: Reauthentication
