@@ -53,6 +53,8 @@ PROOFS = {
     "Verified": ["accounts/password_check.py", "factors/*/factor.py"],
     "VerifiedPasskey": ["flows/*"],
 }
+# What works on the host's own database, whose tables it is told.
+HOSTS_OWN = ("contrib/*",)
 ORM = ("sqlalchemy.ext.asyncio", "sqlalchemy.ext.declarative", "sqlalchemy.orm")
 # Heavy, and most apps never use them: they may be imported where they are needed.
 LATE_IMPORTS = (
@@ -144,7 +146,7 @@ def sleep(module: Module) -> Found:
 
 def transaction(module: Module) -> Found:
     """Begin and end transactions in `db/` only; a store may set a savepoint."""
-    if module.is_in("db/*"):
+    if module.is_in("db/*", *HOSTS_OWN):
         return
     for node in calls(module):
         match node.func:
@@ -178,7 +180,7 @@ def flow_only(module: Module) -> Found:
 
 def statement(module: Module) -> Found:
     """Keep SQL in `store.py`, built once, at module level."""
-    if module.is_in("db/*", "migrations/*"):
+    if module.is_in("db/*", "migrations/*", *HOSTS_OWN):
         return
     inside = {id(node) for function in functions(module) for node in ast.walk(function)}
     for node in calls(module):

@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from twinlock.accounts.directory import Directory as Directory
+    from twinlock.accounts.directory import DirectoryEntry as DirectoryEntry
     from twinlock.app import Twinlock as Twinlock
     from twinlock.app import create_app as create_app
     from twinlock.config import Settings as Settings
@@ -22,6 +24,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Acr",
     "CurrentUser",
+    "Directory",
+    "DirectoryEntry",
     "OptionalUser",
     "Settings",
     "Twinlock",
@@ -33,6 +37,8 @@ __all__ = [
 _PLACES = {
     "Acr": "twinlock.core.proof",
     "CurrentUser": "twinlock.web.guard",
+    "Directory": "twinlock.accounts.directory",
+    "DirectoryEntry": "twinlock.accounts.directory",
     "OptionalUser": "twinlock.web.guard",
     "Settings": "twinlock.config",
     "Twinlock": "twinlock.app",

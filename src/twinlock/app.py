@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, FastAPI
 
+from twinlock.accounts.directory import Directory
 from twinlock.accounts.password_check import PasswordCheck
 from twinlock.accounts.passwords import HashProfile
 from twinlock.accounts.store import OwnAccounts
@@ -28,6 +29,7 @@ from twinlock.flows.enrollment import Enrollment
 from twinlock.flows.factor_administration import FactorAdministration
 from twinlock.flows.factors import FactorManagement
 from twinlock.flows.health import Health
+from twinlock.flows.host_accounts import HostAccounts, HostChanges
 from twinlock.flows.installation import open_installation
 from twinlock.flows.keys import Keys
 from twinlock.flows.liveness import Liveness
@@ -43,6 +45,7 @@ from twinlock.flows.verifying import Verifying
 from twinlock.installation.key_watch import KeyFileWatch
 from twinlock.migrations.revision import require_current
 from twinlock.tokens.marks import Marks
+from twinlock.web.asking import Asking
 from twinlock.web.hash_pool import HashPool
 from twinlock.web.origin import OwnOrigin
 from twinlock.web.presence import Presence, write_token_url
@@ -69,12 +72,14 @@ class Twinlock:
         self,
         settings: Settings | None = None,
         *,
+        directory: Directory | None = None,
         scopes: Iterable[str] = (),
         clock: Clock = utc_now,
     ) -> None:
         """Take over *settings*, by default those of the environment.
 
         Args:
+            directory: The host's own users; None for accounts of ours.
             scopes: The scopes that a client may ask for.
             clock: Where the present moment comes from.
 
@@ -82,6 +87,7 @@ class Twinlock:
             ConfigurationError: A setting is missing, unknown, or not fit for production.
         """
         self.settings = settings if settings is not None else Settings()
+        self._directory = directory
         self._scopes = frozenset(scopes)
         self._clock = clock
         self._prefix = ""
@@ -108,7 +114,11 @@ class Twinlock:
         with self._lock:
             if self._running is None:
                 self._running = build_runtime(
-                    self.settings, clock=self._clock, prefix=self._prefix, scopes=self._scopes
+                    self.settings,
+                    clock=self._clock,
+                    prefix=self._prefix,
+                    scopes=self._scopes,
+                    directory=self._directory,
                 )
                 self._running.sight.start()
                 self._running.upkeep.start()
@@ -192,12 +202,20 @@ class Flows:
     changes: Changes
     administration: Administration
     factor_administration: FactorAdministration
+    host_changes: HostChanges
 
 
 def build_parts(
-    settings: Settings, *, clock: Clock = utc_now, scopes: frozenset[str] = frozenset()
+    settings: Settings,
+    *,
+    clock: Clock = utc_now,
+    scopes: frozenset[str] = frozenset(),
+    has_directory: bool = False,
 ) -> Parts:
     """Open an installation: its keys, its database, and what belongs to both.
+
+    Args:
+        has_directory: Whether accounts are a host's, and not ours.
 
     Raises:
         InstallationError: Keys and database do not fit, or there are none.
@@ -219,7 +237,7 @@ def build_parts(
         database=database,
         keyring=keyring,
         digest_key=digest_key,
-        accounts=OwnAccounts(),
+        accounts=HostAccounts(keyring, digest_key, clock) if has_directory else OwnAccounts(),
         factors=Factors((totp, recovery_codes)),
         recovery_codes=recovery_codes,
         lifetimes=settings.lifetimes(),
@@ -259,6 +277,7 @@ def build_flows(parts: Parts, settings: Settings) -> Flows:
         changes=changes,
         administration=Administration(parts, counting, changes, policy),
         factor_administration=FactorAdministration(parts, verifying, changes),
+        host_changes=HostChanges(parts, counting, changes),
     )
 
 
@@ -274,6 +293,7 @@ def build_runtime(
     clock: Clock = utc_now,
     prefix: str = "",
     scopes: frozenset[str] = frozenset(),
+    directory: Directory | None = None,
 ) -> Runtime:
     """Open an installation and put together what a server runs.
 
@@ -281,7 +301,7 @@ def build_runtime(
         InstallationError: Keys and database do not fit, or there are none.
         DatabaseUnavailableError: The database does not answer.
     """
-    parts = build_parts(settings, clock=clock, scopes=scopes)
+    parts = build_parts(settings, clock=clock, scopes=scopes, has_directory=directory is not None)
     flows = build_flows(parts, settings)
     try:
         flows.password_check.set_proportions(count_schemes(parts))
@@ -290,6 +310,13 @@ def build_runtime(
         close_parts(parts)
         raise
     workers = Workers(max(1, settings.database_pool_size - _KEPT_FREE))
+    asking = (
+        None
+        if directory is None
+        else Asking(directory, flows.host_changes, flows.password_check, workers, clock)
+    )
+    if asking is not None:
+        workers.renew = asking.renew
     return Runtime(
         parts=parts,
         clock=clock,
@@ -316,6 +343,8 @@ def build_runtime(
         prefix=prefix,
         requires_own_host=settings.environment == "production",
         password_grant_enabled=settings.password_grant_enabled,
+        asking=asking,
+        host_changes=flows.host_changes,
     )
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 from sqlalchemy import Connection
 
 from tests.support.house import OPERATOR, House, bearer, sign_in
-from twinlock.accounts.directory import Account, Directory
+from twinlock.accounts.directory import Account, Accounts, DirectoryEntry
 from twinlock.audit import store as audit
 from twinlock.audit.events import EventType
 from twinlock.core.proof import SubjectId
@@ -17,16 +18,27 @@ from twinlock.flows.refresh import Refresh
 class Interrupted:
     """A directory; before it tells of an account, something else happens, once."""
 
-    def __init__(self, directory: Directory, meanwhile: Callable[[], None]) -> None:
+    def __init__(self, directory: Accounts, meanwhile: Callable[[], None]) -> None:
         self._directory = directory
         self._meanwhile = meanwhile
 
-    def find(self, db: Connection, login: str) -> Account | None:
-        return self._directory.find(db, login)
+    are_ours = True
+
+    def find(
+        self, db: Connection, login: str, entry: DirectoryEntry | None = None
+    ) -> Account | None:
+        return self._directory.find(db, login, entry)
 
     def get(self, db: Connection, subject: SubjectId) -> Account | None:
         self._meanwhile()
         return self._directory.get(db, subject)
+
+    def get_fresh(self, db: Connection, subject: SubjectId) -> Account | None:
+        self._meanwhile()
+        return self._directory.get_fresh(db, subject)
+
+    def write_subject(self, tx: Connection, account: Account, *, now: datetime) -> None:
+        self._directory.write_subject(tx, account, now=now)
 
 
 def refresh(house: House, token: str, meanwhile: Callable[[], None]) -> object:

@@ -82,6 +82,15 @@ class PasswordCheck:
         verified = Verified(account.subject, METHOD, AMR, now)
         return RightPassword(verified, stored, needs_upgrade(stored, profile=self._profile))
 
+    def vouched(
+        self, account: Account | None, *, is_right: bool, now: datetime
+    ) -> RightPassword | Rejected:
+        """Take over what the host's directory, which holds the hashes, says of a password."""
+        if account is None or not is_right:
+            return Rejected(Reason.WRONG_PASSWORD)
+        verified = Verified(account.subject, METHOD, AMR, now)
+        return RightPassword(verified, stored="", is_outdated=False)
+
     def new_hash(self, password: str) -> NewHash:
         """Return a hash of today's profile.
 

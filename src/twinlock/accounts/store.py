@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from twinlock.accounts.directory import Account
+from twinlock.accounts.directory import Account, DirectoryEntry
 from twinlock.accounts.names import EmailKey, UsernameKey, login_key
 from twinlock.accounts.tables import account, subject
 from twinlock.core.proof import SubjectId
@@ -170,9 +170,13 @@ LIST_SUBJECTS = (
 
 
 class OwnAccounts:
-    """The accounts in Twinlock's own table: the `Directory` of the login server."""
+    """The accounts in Twinlock's own table."""
 
-    def find(self, db: Connection, login: str) -> Account | None:
+    are_ours = True
+
+    def find(
+        self, db: Connection, login: str, entry: DirectoryEntry | None = None
+    ) -> Account | None:
         """Return the account that *login* (a username or a verified e-mail address) names."""
         key = login_key(login)
         statement = FIND_BY_EMAIL if key.is_email else FIND_BY_USERNAME
@@ -181,6 +185,13 @@ class OwnAccounts:
     def get(self, db: Connection, subject: SubjectId) -> Account | None:
         """Return the open account of *subject*."""
         return _account(db.execute(GET_BY_SUBJECT, {"subject": subject}).one_or_none())
+
+    def get_fresh(self, db: Connection, subject: SubjectId) -> Account | None:
+        """Return the same: what is read is as fresh as can be."""
+        return self.get(db, subject)
+
+    def write_subject(self, tx: Connection, account: Account, *, now: datetime) -> None:
+        """Do nothing: an account of ours has its subject from the start."""
 
 
 def list_accounts(

@@ -38,6 +38,7 @@ subject = Table(
     Column("signed_in_at", UtcDateTime),  # null: never yet
     Column("closed_at", UtcDateTime),  # null: the account exists
     Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_subject_host_id", "host_id"),
 )
 Index(
     "uq_subject_host_id_open",

@@ -10,7 +10,7 @@ from twinlock.api.bodies import FullName, Password, SignedInOut
 from twinlock.api.responses import SIGNED_IN_PROBLEMS, with_cookies
 from twinlock.core.principal import User
 from twinlock.core.proof import Acr
-from twinlock.flows.outcomes import Denied, SignedIn
+from twinlock.flows.outcomes import Denied, Refused, SignedIn
 from twinlock.web.deps import From, Now, Running, SameTransport, SessionCookie
 from twinlock.web.guard import OwnUser
 from twinlock.web.password_change import change_password
@@ -90,7 +90,7 @@ async def change_profile(
     changed = await runtime.workers.run(
         runtime.account.change_profile, user, body.full_name, caller, now=now
     )
-    if isinstance(changed, Denied):
+    if isinstance(changed, Denied | Refused):
         return refusal(changed)
     return AccountOut.of(changed, user, runtime.opening.csrf_token(cookie) if cookie else None)
 

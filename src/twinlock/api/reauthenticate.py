@@ -10,6 +10,7 @@ from twinlock.flows.outcomes import Denied, SignedIn, Throttled
 from twinlock.flows.reauthentication import PASSWORD, PasswordCounted, ReauthenticationBegun
 from twinlock.web.deps import From, Now, Running, SessionCookie
 from twinlock.web.guard import OwnUser
+from twinlock.web.password_step import compare
 from twinlock.web.problems import login_denied, refusal, too_many_tries
 from twinlock.web.routes import router
 from twinlock.web.runtime import Runtime
@@ -91,9 +92,7 @@ async def _by_password(
     if not isinstance(counted, PasswordCounted):
         return _answer(runtime, counted)
     password = body.answer if isinstance(body.answer, str) else ""
-    checked = await runtime.hash_pool.run(
-        runtime.password_check.check, counted.account, user.username, password, now=now
-    )
+    checked = await compare(runtime, counted.account, user.username, password, now=now)
     outcome = await runtime.workers.run(
         runtime.reauthentication.finish_password,
         user,

@@ -48,3 +48,15 @@ class KeysUnavailableError(TwinlockError):
 
 class SealBrokenError(TwinlockError):
     """A sealed value was changed, moved to another row, or sealed by a key we do not hold."""
+
+
+class DirectoryError(TwinlockError):
+    """The host's directory failed, did not answer in time, or told something impossible."""
+
+
+class StaleEntryError(TwinlockError):
+    """What the host's directory told of an account is too old: it is to be asked again."""
+
+    def __init__(self, host_id: str) -> None:
+        super().__init__("the host's directory is to be asked again")
+        self.host_id = host_id

@@ -23,6 +23,7 @@ from twinlock.sessions import store as sessions
 from twinlock.throttle.store import Try
 
 WRONG_PASSWORD = Refused("wrong_password", "The current password is not right.")
+NOT_OURS = Refused("managed_elsewhere", "This account is managed by the application itself.")
 NO_PASSWORD = Refused("no_password", "This account has no password to change.")
 
 
@@ -51,8 +52,10 @@ class AccountManagement:
 
     def change_profile(
         self, user: User, full_name: str | None, caller: Caller, *, now: datetime
-    ) -> Account | Denied:
+    ) -> Account | Refused | Denied:
         """Set the full name."""
+        if not self._parts.accounts.are_ours:
+            return NOT_OURS
         done = self._parts.database.transaction(
             self._change_profile, user, full_name, caller, now=now
         )
@@ -66,6 +69,8 @@ class AccountManagement:
         self, user: User, new_password: str, caller: Caller, *, now: datetime
     ) -> ChangeCounted | StepUpRequired | Refused | Throttled | Denied:
         """Check that the change may be made, and count the try at the current password."""
+        if not self._parts.accounts.are_ours:
+            return NOT_OURS
         return self._parts.database.transaction_once(
             self._begin_password_change, user, new_password, caller, now=now
         )

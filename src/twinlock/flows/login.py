@@ -14,7 +14,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from twinlock.accounts import store as account_store
-from twinlock.accounts.directory import Account
+from twinlock.accounts.directory import Account, DirectoryEntry
 from twinlock.accounts.password_check import NewHash, RightPassword, shown_earlier
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
@@ -123,9 +123,15 @@ class Login:
         self._verifying = verifying
         self._opening = opening
 
-    def look_up(self, name: str, caller: Caller, *, now: datetime) -> LookedUp | Throttled:
-        """Count the try, committed before anything is evaluated, and find the account."""
-        return self._parts.database.transaction_once(self._look_up, name, caller, now=now)
+    def look_up(
+        self, name: str, caller: Caller, *, entry: DirectoryEntry | None = None, now: datetime
+    ) -> LookedUp | Throttled:
+        """Count the try, committed before anything is evaluated, and find the account.
+
+        Args:
+            entry: What a host's directory answered to *name*.
+        """
+        return self._parts.database.transaction_once(self._look_up, name, entry, caller, now=now)
 
     def finish_password(
         self,
@@ -196,9 +202,15 @@ class Login:
         return self._parts.database.transaction(self._begin_again, handle, method, now=now)
 
     def _look_up(
-        self, tx: Connection, name: str, caller: Caller, *, now: datetime
+        self,
+        tx: Connection,
+        name: str,
+        entry: DirectoryEntry | None,
+        caller: Caller,
+        *,
+        now: datetime,
     ) -> LookedUp | Throttled:
-        account = self._parts.accounts.find(tx, name)
+        account = self._parts.accounts.find(tx, name, entry)
         tries = self._counting.take_password_tries(tx, account, name, caller, now=now)
         if isinstance(tries, Throttled):
             return tries
@@ -219,6 +231,7 @@ class Login:
             if ready.reason is not Reason.AWAITS_ENROLLMENT or seen.account is None:
                 return self._deny_password(tx, seen, ready, request.caller, now=now)
             return self._await_enrollment(tx, seen, seen.account, request, now=now)
+        self._parts.accounts.write_subject(tx, ready.account, now=now)
         self._counting.give_back(tx, seen.tries)
         if isinstance(ready.factors, NoSecondFactor):
             proof = PasswordOnly(ready.password, ready.factors)
@@ -300,6 +313,7 @@ class Login:
         now: datetime,
     ) -> _Admitted | Denied:
         if isinstance(ready.factors, NoSecondFactor):
+            self._parts.accounts.write_subject(tx, ready.account, now=now)
             self._counting.give_back(tx, seen.tries)
             alone = PasswordOnly(ready.password, ready.factors)
             return self._admit(tx, ready.account, alone, request, now=now)
@@ -326,7 +340,7 @@ class Login:
         )
         if begun is None:
             return Denied()
-        account = self._parts.accounts.get(tx, begun.subject)
+        account = self._parts.accounts.get_fresh(tx, begun.subject)
         if account is None or account.is_disabled or account.generation != begun.generation:
             return Denied()
         # The account's count before the login's row, as the check does: or two would deadlock.
@@ -354,7 +368,7 @@ class Login:
         )
         if begun is None:
             return Denied()
-        account = self._parts.accounts.get(tx, begun.subject)
+        account = self._parts.accounts.get_fresh(tx, begun.subject)
         if account is None or account.is_disabled or account.generation != begun.generation:
             return Denied()
         factors = self._verifying.factors_of(tx, account)

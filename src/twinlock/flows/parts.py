@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from twinlock.accounts.directory import Directory
+from twinlock.accounts.directory import Accounts
 from twinlock.core.clock import Clock
 from twinlock.core.keyring import DigestKey, Keyring
 from twinlock.db.engine import Database
@@ -26,7 +26,7 @@ class Parts:
     database: Database
     keyring: Keyring
     digest_key: DigestKey
-    accounts: Directory
+    accounts: Accounts
     factors: Factors
     recovery_codes: RecoverySet
     lifetimes: Lifetimes

@@ -92,7 +92,7 @@ class Refresh:
         session = sessions.get_session(tx, self._parts.keyring, presented.session_id)
         if session is None or session.has_cookie:
             return Denied()
-        account = self._parts.accounts.get(tx, session.subject)
+        account = self._parts.accounts.get_fresh(tx, session.subject)
         if (
             account is None
             or account.is_disabled

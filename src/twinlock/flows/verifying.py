@@ -37,7 +37,7 @@ class Verifying:
         self, db: Connection, account: Account | None
     ) -> Authenticators | NoSecondFactor | AwaitsEnrollment | SealBroken:
         """Return what the account has under its seal; costs the same where there is no account."""
-        return authenticators.find_authenticators(
+        found = authenticators.find_authenticators(
             db,
             self._parts.keyring,
             account=account.subject if account else _NOBODY,
@@ -45,6 +45,9 @@ class Verifying:
             seal=account.seal if account else b"",
             awaits_enrollment=account is not None and account.awaits_enrollment,
         )
+        if isinstance(found, SealBroken) and account is not None and account.is_new:
+            log.critical("seal_broken", extra={"subject": account.subject})  # its row was deleted
+        return found
 
     def offer(
         self, tx: Connection, factors: Authenticators, begun: Pending, *, now: datetime

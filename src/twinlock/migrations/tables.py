@@ -1,6 +1,7 @@
 """Every table of the house, for Alembic to compare with a database."""
 
 from twinlock.accounts import tables as accounts
+from twinlock.accounts.entries import tables as entries
 from twinlock.audit import tables as audit
 from twinlock.audit.chain import tables as audit_chain
 from twinlock.factors.authenticators import tables as authenticators
@@ -17,6 +18,7 @@ ALL = (
     audit,
     audit_chain,
     authenticators,
+    entries,
     installation,
     pending,
     recovery_codes,

@@ -1,9 +1,10 @@
 """The password step at the edge: look up (a hop), hash (its own threads), record (a hop)."""
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from twinlock.accounts.directory import Account
 from twinlock.accounts.password_check import RightPassword
 from twinlock.core.errors import TwinlockError
 from twinlock.core.proof import Rejected
@@ -40,13 +41,16 @@ async def submit_password(
     """Check a password, and the code that came with it if one did, with exactly one hash."""
     if runtime.hash_pool.is_full:
         raise HashQueueFullError  # before the try is counted: overload must lock nobody out
-    seen = await runtime.workers.run(runtime.login.look_up, submitted.name, request.caller, now=now)
+    entry = None if runtime.asking is None else await runtime.asking.find(submitted.name)
+    seen = await runtime.workers.run(
+        runtime.login.look_up, submitted.name, request.caller, entry=entry, now=now
+    )
     if isinstance(seen, Throttled):
         return seen
     password, code = submitted.password, submitted.otp or None
     if code is None and submitted.may_append:
         password, code = seen.split(submitted.password)
-    outcome = await _hashed(runtime, seen, password, now=now)
+    outcome = await compare(runtime, seen.account, seen.name, password, now=now)
     done: SignedIn | SecondFactorRequired | EnrollmentRequired | Denied
     if code is None:
         done = await runtime.workers.run(
@@ -68,16 +72,30 @@ async def _upgrade_hash(
 
     Any earlier, the time of the second hash would tell it where the words must not.
     """
-    if seen.account is None:
+    if seen.account is None or (runtime.asking is not None and not runtime.asking.takes_hashes):
         return
     with suppress(TwinlockError):  # the next login tries again; this one has its answer
         new_hash = await runtime.hash_pool.run(runtime.password_check.new_hash, password)
-        await runtime.workers.run(runtime.login.upgrade_hash, seen.account, right, new_hash)
+        if runtime.asking is not None:
+            await runtime.asking.upgrade_hash(
+                seen.account.host_id, verified=right.stored, password_hash=new_hash.password_hash
+            )
+        else:
+            await runtime.workers.run(runtime.login.upgrade_hash, seen.account, right, new_hash)
 
 
-async def _hashed(
-    runtime: Runtime, seen: LookedUp, password: str, *, now: datetime
+async def compare(
+    runtime: Runtime, account: Account | None, name: str, password: str, *, now: datetime
 ) -> RightPassword | Rejected:
+    """Compare a password with the account's hash; exactly one is computed, for nobody as well."""
+    asking = runtime.asking
+    if asking is not None and account is not None and account.entry is None:
+        entry = await asking.get(account.host_id)
+        stored = entry.password_hash if entry is not None and not entry.disabled else None
+        account = replace(account, entry=entry, password_hash=stored)
+    if asking is not None and asking.checks_passwords:
+        is_right = await asking.is_password(account.entry if account else None, password)
+        return runtime.password_check.vouched(account, is_right=is_right, now=now)
     return await runtime.hash_pool.run(
-        runtime.password_check.check, seen.account, seen.name, password, now=now
+        runtime.password_check.check, account, name, password, now=now
     )

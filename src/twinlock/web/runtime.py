@@ -11,6 +11,7 @@ from twinlock.flows.account import AccountManagement
 from twinlock.flows.enrollment import Enrollment
 from twinlock.flows.factors import FactorManagement
 from twinlock.flows.health import Health
+from twinlock.flows.host_accounts import HostChanges
 from twinlock.flows.keys import Keys
 from twinlock.flows.login import Login
 from twinlock.flows.opening import Opening
@@ -18,6 +19,7 @@ from twinlock.flows.own_sessions import OwnSessions
 from twinlock.flows.parts import Parts
 from twinlock.flows.reauthentication import Reauthentication
 from twinlock.flows.refresh import Refresh
+from twinlock.web.asking import Asking
 from twinlock.web.hash_pool import HashPool
 from twinlock.web.network import Network
 from twinlock.web.origin import OwnOrigin
@@ -33,6 +35,7 @@ class Runtime:
 
     Attributes:
         sight: Who a request speaks for.
+        asking: The host's directory; None where accounts are ours.
         requires_own_host: Whether any other ``Host`` is refused, as in production.
     """
 
@@ -59,6 +62,8 @@ class Runtime:
     prefix: str
     requires_own_host: bool
     password_grant_enabled: bool
+    asking: Asking | None
+    host_changes: HostChanges
 
     @property
     def installation(self) -> "Runtime":

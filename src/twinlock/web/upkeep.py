@@ -65,7 +65,7 @@ class Upkeep:
             DatabaseUnavailableError: The database refused, or did not answer in time.
         """
         self._runs += 1
-        if self._runs % _RUNS_PER_COUNT == 0:
+        if self._parts.accounts.are_ours and self._runs % _RUNS_PER_COUNT == 0:
             self._password_check.set_proportions(maintenance.count_schemes(self._parts))
         now = self._parts.clock()
         pause = partial(self._stopped.wait, _PAUSE_SECONDS)

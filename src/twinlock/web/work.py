@@ -2,11 +2,12 @@
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
 
-from twinlock.core.errors import DatabaseUnavailableError
+from twinlock.accounts.directory import ASKED
+from twinlock.core.errors import DatabaseUnavailableError, DirectoryError, StaleEntryError
 from twinlock.db.engine import SILENCE_SECONDS
 
 P = ParamSpec("P")
@@ -16,8 +17,15 @@ _PATIENCE_SECONDS: Final = SILENCE_SECONDS + 1
 """A second more than the database is waited for, so that its own error comes first."""
 
 
+_RENEWALS: Final = 2
+"""How often a step is begun again because the host's directory had to be asked first."""
+
+
 class Workers:
     """The threads that talk to the database."""
+
+    renew: Callable[[str], Awaitable[None]] | None = None
+    """Asks the host's directory for an account again; None where accounts are ours."""
 
     def __init__(self, threads: int) -> None:
         """Prepare *threads* threads, as many as there are connections; none starts yet."""
@@ -26,10 +34,29 @@ class Workers:
     async def run(self, flow: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run one step of a flow and return what it returns.
 
+        A step that needs to know more of a host's account than was told leaves nothing behind
+        and is begun again when the directory has answered.
+
         Raises:
             DatabaseUnavailableError: No answer in time. The step itself goes on to its end,
                 and decides nothing for anybody any more.
+            DirectoryError: The host's directory did not answer, or never twice the same.
         """
+        asked: frozenset[str] = frozenset()
+        for _ in range(_RENEWALS):
+            try:
+                return await self._run(_having(asked, flow), *args, **kwargs)
+            except StaleEntryError as stale:
+                if self.renew is None:
+                    raise
+                await self.renew(stale.host_id)
+                asked |= {stale.host_id}
+        try:
+            return await self._run(_having(asked, flow), *args, **kwargs)
+        except StaleEntryError as stale:
+            raise DirectoryError("the host's directory does not tell twice the same") from stale
+
+    async def _run(self, flow: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
         work = functools.partial(flow, *args, **kwargs)
         try:
@@ -41,3 +68,18 @@ class Workers:
     def close(self) -> None:
         """End the threads when their work has ended."""
         self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _having(asked: frozenset[str], flow: Callable[P, T]) -> Callable[P, T]:
+    """Return a step that knows for which accounts the host's directory has just been asked."""
+    if not asked:
+        return flow
+
+    def step(*args: P.args, **kwargs: P.kwargs) -> T:
+        before = ASKED.set(asked)
+        try:
+            return flow(*args, **kwargs)
+        finally:
+            ASKED.reset(before)
+
+    return step
