@@ -225,7 +225,7 @@ class Enrollment:
         )
         if begun is None or begun.proven_at is None or not self._is_ours(begun):
             return Denied()
-        account = self._parts.accounts.get(tx, begun.subject)
+        account = self._parts.accounts.get_fresh(tx, begun.subject)
         if account is None or account.is_disabled or account.generation != begun.generation:
             return Denied()
         factors = self._verifying.factors_of(tx, account)
