@@ -1,5 +1,6 @@
 """The only place that puts parts together: `Twinlock`, and the login server's application."""
 
+import importlib.util
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterable
@@ -15,7 +16,7 @@ from twinlock.accounts.store import OwnAccounts
 from twinlock.api.routers import WholeApi
 from twinlock.config import Settings, load_master_keys
 from twinlock.core.clock import Clock, utc_now
-from twinlock.core.errors import TwinlockError
+from twinlock.core.errors import ConfigurationError, TwinlockError
 from twinlock.core.keyring import Keyring
 from twinlock.db.engine import Database
 from twinlock.factors.recovery_codes.factor import RecoveryCodes
@@ -36,6 +37,7 @@ from twinlock.flows.liveness import Liveness
 from twinlock.flows.login import Login
 from twinlock.flows.maintenance import count_schemes
 from twinlock.flows.opening import Opening
+from twinlock.flows.own_security import OwnSecurity
 from twinlock.flows.own_sessions import OwnSessions
 from twinlock.flows.parts import Parts
 from twinlock.flows.policing import PasswordPolicy
@@ -182,7 +184,30 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
         if auth.settings.is_production
         else None,
     )
+    if auth.settings.pages_enabled and _has_pages():
+        _add_pages(app, auth.settings)
     return app
+
+
+def _has_pages() -> bool:
+    """Tell whether what the pages need is installed: the extra ``twinlock[pages]``."""
+    return all(importlib.util.find_spec(name) for name in ("babel", "jinja2"))
+
+
+def _add_pages(app: FastAPI, settings: Settings) -> None:
+    from twinlock.pages.install import install_pages
+
+    try:
+        install_pages(
+            app,
+            service=settings.service_name,
+            least_password=settings.password_min_length,
+            templates=settings.pages_templates,
+            stylesheet=settings.pages_stylesheet,
+            logo=settings.pages_logo,
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"The pages cannot be shown: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +361,7 @@ def build_runtime(
         reauthentication=Reauthentication(parts, flows.counting, flows.verifying, flows.opening),
         account=AccountManagement(parts, flows.counting, flows.changes, flows.policy),
         sessions=OwnSessions(parts),
+        security=OwnSecurity(parts, flows.verifying),
         health=Health(parts, flows.keys),
         origin=OwnOrigin(settings.base_url, other_origins=settings.cors_origins),
         trusted_proxies=tuple(settings.trusted_proxies),

@@ -24,6 +24,7 @@ from twinlock.throttle.policy import FamiliarFor, Limit, Rule, ThrottleRules
 
 INSTALLATION: Final = "Installation"
 SERVER: Final = "Server"
+PAGES: Final = "Pages"
 DATABASE: Final = "Database"
 KEYS: Final = "Master keys"
 MAIL: Final = "Mail"
@@ -121,6 +122,32 @@ class Settings(ExplainedSettings):
         unit="bytes",
         ge=4_096,
         le=16 * 1_048_576,
+    )
+
+    pages_enabled: bool = setting(
+        True,
+        "Whether the login server shows pages for people. They need the extra "
+        "`twinlock[pages]`; without it there is the API alone.",
+        group=PAGES,
+        example="false",
+    )
+    pages_templates: FilePath | None = setting(
+        None,
+        "A folder whose templates stand in for those of the pages that have the same name.",
+        group=PAGES,
+        example="/etc/twinlock/templates",
+    )
+    pages_stylesheet: FilePath | None = setting(
+        None,
+        "A style sheet that follows the pages' own and may set any of its colours anew.",
+        group=PAGES,
+        example="/etc/twinlock/theme.css",
+    )
+    pages_logo: FilePath | None = setting(
+        None,
+        "The picture in the place of the mark: SVG, PNG or WebP, shown 36 pixels high.",
+        group=PAGES,
+        example="/etc/twinlock/logo.svg",
     )
 
     database_url: Annotated[str, AfterValidator(setting_values.read_database_url)] = setting(

@@ -146,3 +146,7 @@ class RecoverySet(Protocol):
     def count_left(self, db: Connection, account_id: SubjectId) -> int:
         """Return how many codes are left."""
         ...
+
+    def holds(self, db: Connection, account_id: SubjectId, answer: str) -> bool:
+        """Tell whether *answer* is one of an account's codes, and spend nothing."""
+        ...

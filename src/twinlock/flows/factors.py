@@ -43,6 +43,7 @@ CLOCK_DRIFT = Refused(
     "clock_drift",
     "That code belongs to another time. Set the clock of your device to automatic and try again.",
 )
+_MAX_CANDIDATES = 21
 NOT_FOUND = Refused("not_found", "There is no such authenticator.")
 
 
@@ -172,6 +173,19 @@ class FactorManagement:
             self._make_recovery_codes, user, caller, transport, now=now
         )
         return self._told(done, now=now)
+
+    def holds_recovery_code(self, user: User, answer: str) -> bool:
+        """Tell the account's owner whether a code that was kept is one of the account's.
+
+        It spends nothing and counts nothing: 120 bits are guessed by nobody. A whole list may
+        be given, of which the first code that fits decides.
+        """
+        candidates = [answer, *answer.split()][:_MAX_CANDIDATES]
+        return self._parts.database.reading(self._holds_recovery_code, user, candidates)
+
+    def _holds_recovery_code(self, db: Connection, user: User, candidates: Sequence[str]) -> bool:
+        held = self._parts.recovery_codes.holds
+        return any(held(db, user.id, candidate) for candidate in candidates)
 
     def _list(self, db: Connection, user: User) -> FactorList | Denied:
         account = self._parts.accounts.get(db, user.id)

@@ -74,7 +74,7 @@ class TwinlockRoute(APIRoute):
 
         async def answer(request: Request) -> Response:
             try:
-                _check_host(request)
+                check_host(request)
                 response = await handle(StrictRequest(request.scope, request.receive))
             except (HTTPException, RequestValidationError, TwinlockError) as error:
                 response = self.answer_error(error)
@@ -145,7 +145,12 @@ def router(route_class: type[APIRoute] = TwinlockRoute, **options: Any) -> OwnRo
     return OwnRouter(route_class=route_class, redirect_slashes=False, **options)
 
 
-def _check_host(request: Request) -> None:
+def check_host(request: Request) -> None:
+    """Refuse a request to another host than ours, where that matters.
+
+    Raises:
+        ProblemError: 400.
+    """
     runtime = runtime_of(request)
     if runtime.requires_own_host and not runtime.origin.is_host(request.headers.get("host", "")):
         raise ProblemError(400, "wrong_host", "This host is not served here.")

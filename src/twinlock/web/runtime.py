@@ -15,6 +15,7 @@ from twinlock.flows.host_accounts import HostChanges
 from twinlock.flows.keys import Keys
 from twinlock.flows.login import Login
 from twinlock.flows.opening import Opening
+from twinlock.flows.own_security import OwnSecurity
 from twinlock.flows.own_sessions import OwnSessions
 from twinlock.flows.parts import Parts
 from twinlock.flows.reauthentication import Reauthentication
@@ -55,6 +56,7 @@ class Runtime:
     reauthentication: Reauthentication
     account: AccountManagement
     sessions: OwnSessions
+    security: OwnSecurity
     health: Health
     origin: OwnOrigin
     trusted_proxies: Sequence[Network]

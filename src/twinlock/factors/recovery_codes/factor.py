@@ -99,5 +99,12 @@ class RecoveryCodes:
         """Return how many codes are left."""
         return store.count_codes(db, account_id)
 
+    def holds(self, db: Connection, account_id: SubjectId, answer: str) -> bool:
+        """Tell whether *answer* is one of an account's codes, and spend nothing."""
+        code = codes.normalise(answer)
+        return code is not None and store.has_code(
+            db, account_id, digest=self._digest(account_id, code)
+        )
+
     def _digest(self, account_id: SubjectId, code: str) -> bytes:
         return self._digest_key.digest("recovery-code", account_id, code)

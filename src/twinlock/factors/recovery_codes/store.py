@@ -17,6 +17,11 @@ DELETE_CODES = delete(recovery_code).where(recovery_code.c.subject_id == bindpar
 DELETE_ALL_CODES = delete(recovery_code)
 COUNT_CODES = select(func.count()).where(recovery_code.c.subject_id == bindparam("subject"))
 
+FIND_CODE = select(recovery_code.c.digest).where(
+    recovery_code.c.digest == bindparam("digest"),
+    recovery_code.c.subject_id == bindparam("subject"),
+)
+
 
 def insert_codes(
     tx: Connection, account: SubjectId, *, digests: Iterable[bytes], now: datetime
@@ -45,3 +50,9 @@ def delete_all_codes(tx: Connection) -> int:
 def count_codes(db: Connection, account: SubjectId) -> int:
     """Return how many codes are left."""
     return db.execute(COUNT_CODES, {"subject": account}).scalar_one()
+
+
+def has_code(db: Connection, account: SubjectId, *, digest: bytes) -> bool:
+    """Tell whether there is such a code."""
+    params = {"digest": digest, "subject": account}
+    return db.execute(FIND_CODE, params).first() is not None

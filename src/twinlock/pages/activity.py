@@ -1,0 +1,53 @@
+"""The security history in plain sentences."""
+
+from typing import Final
+
+from twinlock.audit.events import EventType
+from twinlock.pages.texts import mark
+
+SENTENCES: Final = {
+    EventType.LOGIN_SUCCEEDED: mark("You signed in"),
+    EventType.LOGIN_DENIED: mark("A sign-in was denied"),
+    EventType.LOGIN_THROTTLED: mark("Too many tries; sign-ins had to wait"),
+    EventType.PASSWORD_VERIFIED: mark("The password was right; the second step followed"),
+    EventType.REFRESH_REUSED: mark("An old token was used again; its session was ended"),
+    EventType.SESSION_ENDED: mark("A session was signed out"),
+    EventType.SESSIONS_ENDED: mark("All other sessions were signed out"),
+    EventType.REAUTHENTICATION_SUCCEEDED: mark("You confirmed that it is you"),
+    EventType.REAUTHENTICATION_DENIED: mark("A confirmation was denied"),
+    EventType.FACTOR_ENROLLMENT_BEGUN: mark("You began to set up an authenticator"),
+    EventType.FACTOR_ENROLLMENT_DENIED: mark("A new authenticator was not confirmed"),
+    EventType.FACTOR_ENROLLED: mark("You added an authenticator"),
+    EventType.FACTOR_RENAMED: mark("You renamed an authenticator"),
+    EventType.FACTOR_REMOVED: mark("An authenticator was removed"),
+    EventType.FACTORS_RESET: mark("Your second factor was reset"),
+    EventType.RECOVERY_CODES_CREATED: mark("You made new recovery codes"),
+    EventType.RECOVERY_CODE_SPENT: mark("You used a recovery code"),
+    EventType.PASSWORD_CHANGED: mark("Your password was changed"),
+    EventType.PASSWORD_CHANGE_DENIED: mark("A change of your password was denied"),
+    EventType.ACCOUNT_CREATED: mark("Your account was created"),
+    EventType.ACCOUNT_CHANGED: mark("Your account was changed"),
+}
+OTHER: Final = mark("Something else happened to your account")
+_ALARMS: Final = frozenset(
+    {
+        EventType.LOGIN_DENIED,
+        EventType.LOGIN_THROTTLED,
+        EventType.REFRESH_REUSED,
+        EventType.REAUTHENTICATION_DENIED,
+        EventType.PASSWORD_CHANGE_DENIED,
+        EventType.FACTORS_RESET,
+        EventType.SEAL_BROKEN,
+    }
+)
+
+
+def sentence(type_: str) -> str:
+    """Return what an event of that type is called, to be translated."""
+    known = {str(one): words for one, words in SENTENCES.items()}
+    return known.get(type_, OTHER)
+
+
+def is_alarm(type_: str) -> bool:
+    """Tell whether an event deserves a second look."""
+    return type_ in {str(one) for one in _ALARMS}

@@ -1,0 +1,41 @@
+"""Cookies that pages alone need: none of them opens anything."""
+
+from datetime import timedelta
+from typing import Final
+
+from fastapi import Request, Response
+
+from twinlock.web.cookies import RepeatedCookieError, read_cookie
+
+FORM: Final = "__Host-twinlock-form"
+"""What the token of a form before any session is made of."""
+LOGIN: Final = "__Host-twinlock-login"
+"""The login that waits for its second factor, and by what it may be answered."""
+NOTE: Final = "__Host-twinlock-note"
+"""Which change the next page tells of."""
+
+
+def read(request: Request, name: str) -> str | None:
+    """Return a cookie; one that came twice is none."""
+    try:
+        return read_cookie("; ".join(request.headers.getlist("cookie")), name)
+    except RepeatedCookieError:
+        return None
+
+
+def give(response: Response, name: str, value: str, *, max_age: timedelta) -> None:
+    """Set a cookie that scripts and other sites do not see."""
+    response.set_cookie(
+        name,
+        value,
+        max_age=int(max_age.total_seconds()),
+        path="/",
+        secure=True,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def forget(response: Response, name: str) -> None:
+    """Take a cookie back."""
+    response.delete_cookie(name, path="/", secure=True, httponly=True, samesite="lax")

@@ -1,0 +1,81 @@
+"""Adds the pages to an application."""
+
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from twinlock.pages import (
+    account,
+    events,
+    factors,
+    login,
+    logout,
+    reauthenticate,
+    recovery_codes,
+    sessions,
+    static,
+)
+from twinlock.pages.assets import Assets
+from twinlock.pages.routes import HEADERS, error_page
+from twinlock.pages.shown import STATE, Pages
+from twinlock.web.headers import with_missing
+
+_MODULES = (
+    login,
+    logout,
+    account,
+    recovery_codes,
+    factors,
+    reauthenticate,
+    sessions,
+    events,
+    static,
+)
+
+
+def install_pages(
+    app: FastAPI,
+    *,
+    service: str,
+    least_password: int,
+    prefix: str = "",
+    templates: Path | None = None,
+    stylesheet: Path | None = None,
+    logo: Path | None = None,
+) -> None:
+    """Give *app* pages for people, beside the API that it already has.
+
+    Args:
+        least_password: Characters that a new password has at least.
+        templates: A folder whose templates stand in for ours of the same name.
+        stylesheet: Follows our own, and may set any token anew.
+        logo: Stands in the place of the mark; at most 36 pixels high.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    assets = Assets(stylesheet=stylesheet, logo=logo)
+    setattr(
+        app.state, STATE, Pages(service, assets, least_password=least_password, overrides=templates)
+    )
+    for module in _MODULES:
+        app.include_router(module.pages, prefix=prefix)
+    _show_missing_pages(app)
+
+
+def _show_missing_pages(app: FastAPI) -> None:
+    """Let a browser that asks for a page that is not there see one that says so."""
+    otherwise = app.exception_handlers[HTTPException]
+
+    async def answer(request: Request, error: Exception) -> Response:
+        wants_page = "text/html" in request.headers.get("accept", "")
+        is_page = wants_page and not request.url.path.startswith("/api/")
+        if not is_page or not isinstance(error, HTTPException) or error.status_code != 404:
+            answered = otherwise(request, error)
+            return answered if isinstance(answered, Response) else await answered
+        response = error_page(request, error)
+        response.raw_headers[:] = with_missing(response.raw_headers, HEADERS)
+        return response
+
+    app.add_exception_handler(HTTPException, answer)

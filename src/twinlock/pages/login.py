@@ -1,0 +1,225 @@
+"""``/login``: the page that asks for the password, and the pages that ask for the second factor."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse
+
+from twinlock.flows.login import Request as LoginRequest
+from twinlock.flows.opening import Transport
+from twinlock.flows.outcomes import (
+    Denied,
+    EnrollmentRequired,
+    SecondFactorRequired,
+    SignedIn,
+    Throttled,
+)
+from twinlock.pages import cookies
+from twinlock.pages.forms import Form, form_secret, form_token, has_form_token
+from twinlock.pages.forms import keep_form_secret as keep
+from twinlock.pages.paths import HOME, own_path, with_query
+from twinlock.pages.replies import denied, minutes, see_other, throttled, with_session
+from twinlock.pages.routes import page_router
+from twinlock.pages.shown import page, safe_methods
+from twinlock.pages.visitor import signed_in
+from twinlock.web.deps import From, Now, Running
+from twinlock.web.password_step import Submitted, submit_password
+from twinlock.web.runtime import Runtime, runtime_of
+
+pages = page_router(prefix="/login")
+
+METHODS: Final = {"totp": "login/totp.html", "recovery_codes": "login/recovery_codes.html"}
+"""The page of each method; a factor brings its own."""
+
+_MAX_NAME: Final = 1024
+_MAX_PASSWORD: Final = 16_384
+_MAX_ANSWER: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A login whose password was right, as the browser's cookie has it.
+
+    Attributes:
+        methods: By what it may be answered; only for the links between the pages.
+        denials: After as many as the login allows, there is nothing left to answer.
+    """
+
+    handle: str = field(repr=False)
+    methods: tuple[str, ...]
+    denials: int = 0
+
+    @classmethod
+    def of(cls, request: Request) -> "Begun | None":
+        """Return the login that this browser has begun; None where it has run out."""
+        parts = (cookies.read(request, cookies.LOGIN) or "").split("~")
+        if len(parts) != 3 or not parts[2].isdecimal():
+            return None
+        return cls(parts[0], tuple(safe_methods(parts[1].split("."))), int(parts[2][:2]))
+
+    def keep(self, response: Response, runtime: Runtime) -> Response:
+        """Let the browser go on with it, for as long as a login may wait."""
+        value = f"{self.handle}~{'.'.join(self.methods)}~{self.denials}"
+        cookies.give(response, cookies.LOGIN, value, max_age=runtime.parts.lifetimes.pending_login)
+        return response
+
+
+@pages.get("")
+async def show_sign_in(request: Request, runtime: Running) -> Response:
+    """Ask for the password; whoever is signed in is there already."""
+    there = own_path(request.query_params.get("next"))
+    if await signed_in(request) is not None:
+        return see_other(there or runtime.prefix + HOME)
+    return _sign_in_page(request, runtime, there)
+
+
+@pages.post("")
+async def sign_in(
+    request: Request, form: Form, runtime: Running, caller: From, now: Now
+) -> Response:
+    """Check the password."""
+    there = own_path(form.text("next"))
+    name = form.text("username")[:_MAX_NAME]
+    if not has_form_token(request, form):
+        return _sign_in_page(request, runtime, there, status=403, error="stale", name=name)
+    submitted = Submitted(name, form.text("password")[: _MAX_PASSWORD + 1])
+    asked = LoginRequest(caller, Transport.COOKIE)
+    match await submit_password(runtime, submitted, asked, now=now):
+        case SignedIn() as done:
+            return with_session(runtime, see_other(there or runtime.prefix + HOME), done)
+        case SecondFactorRequired() as required:
+            return _second_step(runtime, required, there)
+        case Throttled() as wait:
+            shown = _sign_in_page(
+                request, runtime, there, status=429, error="wait", name=name, minutes=minutes(wait)
+            )
+            return throttled(shown, wait)
+        case EnrollmentRequired():
+            return page(request, "login/enrollment_required.html", status=403)
+        case Denied():
+            return denied(
+                _sign_in_page(request, runtime, there, status=401, error="denied", name=name)
+            )
+
+
+@pages.get("/help")
+async def show_help(request: Request) -> HTMLResponse:
+    """Say what to do without any second factor; nothing is reset from here."""
+    return page(request, "login/help.html")
+
+
+@pages.get("/{method}")
+async def show_second_factor(method: str, request: Request, runtime: Running) -> Response:
+    """Ask for the second factor."""
+    begun = Begun.of(request)
+    there = own_path(request.query_params.get("next"))
+    if begun is None or method not in begun.methods:
+        return _run_out(request, there)
+    return _answer_page(request, runtime, begun, method, there)
+
+
+@pages.post("/{method}")
+async def answer(
+    method: str, request: Request, form: Form, runtime: Running, caller: From, now: Now
+) -> Response:
+    """Check an answer of the second factor."""
+    begun = Begun.of(request)
+    there = own_path(form.text("next"))
+    if begun is None or method not in METHODS:
+        return _run_out(request, there)
+    if not has_form_token(request, form):
+        return _answer_page(request, runtime, begun, method, there, status=403, error="stale")
+    asked = LoginRequest(caller, Transport.COOKIE)
+    typed = form.text("answer")[:_MAX_ANSWER]
+    outcome = await runtime.workers.run(
+        runtime.login.submit_answer, begun.handle, method, typed, asked, now=now
+    )
+    match outcome:
+        case SignedIn() as done:
+            return with_session(runtime, see_other(there or runtime.prefix + HOME), done)
+        case Throttled() as wait:
+            again = _answer_page(request, runtime, begun, method, there, status=429, error="denied")
+            return throttled(again, wait)
+        case Denied():
+            return _denied_answer(request, runtime, begun, method, there)
+
+
+def _second_step(runtime: Runtime, required: SecondFactorRequired, there: str | None) -> Response:
+    methods = safe_methods([offered.method for offered in required.methods])
+    begun = Begun(required.handle, tuple(methods))
+    first = methods[0] if methods else "none"
+    response = see_other(with_query(f"{runtime.prefix}/login/{first}", next=there))
+    return begun.keep(response, runtime)
+
+
+def _denied_answer(
+    request: Request, runtime: Runtime, begun: Begun, method: str, there: str | None
+) -> Response:
+    after = Begun(begun.handle, begun.methods, begun.denials + 1)
+    if after.denials >= runtime.parts.lifetimes.max_answers:
+        return denied(_run_out(request, there, status=401))
+    shown = _answer_page(request, runtime, begun, method, there, status=401, error="denied")
+    return denied(after.keep(shown, runtime))
+
+
+def _sign_in_page(
+    request: Request,
+    runtime: Runtime,
+    there: str | None,
+    *,
+    status: int = 200,
+    error: str | None = None,
+    name: str = "",
+    **shown: Any,
+) -> HTMLResponse:
+    secret = form_secret(request)
+    response = page(
+        request,
+        "login/sign_in.html",
+        status=status,
+        csrf=form_token(runtime, secret),
+        next=there or "",
+        error=error,
+        name=name,
+        minutes=shown.get("minutes", 0),
+    )
+    keep(response, secret)
+    return response
+
+
+def _answer_page(
+    request: Request,
+    runtime: Runtime,
+    begun: Begun,
+    method: str,
+    there: str | None,
+    *,
+    status: int = 200,
+    error: str | None = None,
+) -> HTMLResponse:
+    secret = form_secret(request)
+    response = page(
+        request,
+        METHODS[method],
+        status=status,
+        csrf=form_token(runtime, secret),
+        action=f"{runtime.prefix}/login/{method}",
+        next=there or "",
+        error=error,
+        again=with_query(f"{runtime.prefix}/login", next=there),
+        ways=[
+            {"method": other, "path": with_query(f"{runtime.prefix}/login/{other}", next=there)}
+            for other in begun.methods
+            if other != method
+        ],
+    )
+    keep(response, secret)
+    return response
+
+
+def _run_out(request: Request, there: str | None, *, status: int = 200) -> HTMLResponse:
+    again = with_query(f"{runtime_of(request).prefix}/login", next=there)
+    response = page(request, "login/run_out.html", status=status, again=again)
+    cookies.forget(response, cookies.LOGIN)
+    return response

@@ -1,0 +1,144 @@
+"""``/reauthenticate``: the page that asks once more, before something that matters."""
+
+from typing import Any, Final
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse
+
+from twinlock.core.principal import User
+from twinlock.flows.outcomes import Denied, SignedIn, Throttled
+from twinlock.flows.reauthentication import PASSWORD, PasswordCounted, ReauthenticationBegun
+from twinlock.pages.forms import Form
+from twinlock.pages.paths import HOME, own_path, with_query
+from twinlock.pages.replies import denied, see_other, throttled, with_session
+from twinlock.pages.routes import page_router
+from twinlock.pages.shown import page, safe_methods
+from twinlock.pages.visitor import Acting, Looking, SeeOtherError, Visitor
+from twinlock.web.deps import From, Now, Running
+from twinlock.web.runtime import Runtime
+
+pages = page_router(prefix="/reauthenticate")
+
+_MAX_ANSWER: Final = 16_385
+_MAX_HANDLE: Final = 128
+
+
+@pages.get("")
+async def show_question(
+    visitor: Looking, request: Request, runtime: Running, caller: From, now: Now
+) -> HTMLResponse:
+    """Begin, and ask for what the account can prove again."""
+    begun = await runtime.workers.run(
+        runtime.reauthentication.begin, visitor.user, None, caller, now=now
+    )
+    if not isinstance(begun, ReauthenticationBegun):
+        raise SeeOtherError(f"{runtime.prefix}/login")
+    offered = [one.method for one in begun.methods]
+    methods = [PASSWORD] if PASSWORD in offered else safe_methods(offered)
+    wanted = request.query_params.get("method", "")
+    method = wanted if wanted in methods else next(iter(methods), PASSWORD)
+    there = own_path(request.query_params.get("next"))
+    return _question(request, visitor, runtime, method, begun.handle, there, methods)
+
+
+@pages.post("/{method}")
+async def answer(
+    method: str,
+    visitor: Acting,
+    request: Request,
+    form: Form,
+    runtime: Running,
+    caller: From,
+    now: Now,
+) -> Response:
+    """Check the answer; the session goes on under a new cookie."""
+    there = own_path(form.text("next"))
+    handle = form.text("reauthentication")[:_MAX_HANDLE]
+    typed = form.text("answer")[:_MAX_ANSWER]
+    if method == PASSWORD:
+        outcome = await _by_password(runtime, visitor, handle, typed, caller, now)
+    else:
+        outcome = await runtime.workers.run(
+            runtime.reauthentication.submit_answer,
+            visitor.user,
+            handle,
+            method,
+            typed,
+            caller,
+            cookie=visitor.cookie,
+            now=now,
+        )
+    if isinstance(outcome, SignedIn):
+        return with_session(runtime, see_other(there or runtime.prefix + HOME), outcome)
+    methods = [PASSWORD] if method == PASSWORD else safe_methods(form.text("methods").split("."))
+    shown = method if method in {PASSWORD, *safe_methods([method])} else PASSWORD
+    response = _question(
+        request,
+        visitor,
+        runtime,
+        shown,
+        handle,
+        there,
+        methods,
+        status=429 if isinstance(outcome, Throttled) else 401,
+        error="denied",
+    )
+    return throttled(response, outcome) if isinstance(outcome, Throttled) else denied(response)
+
+
+async def _by_password(
+    runtime: Runtime, visitor: Visitor, handle: str, password: str, caller: From, now: Now
+) -> SignedIn | Denied | Throttled:
+    user: User = visitor.user
+    counted = await runtime.workers.run(
+        runtime.reauthentication.count_password, user, handle, caller, now=now
+    )
+    if not isinstance(counted, PasswordCounted):
+        return counted
+    checked = await runtime.hash_pool.run(
+        runtime.password_check.check, counted.account, user.username, password, now=now
+    )
+    return await runtime.workers.run(
+        runtime.reauthentication.finish_password,
+        user,
+        counted,
+        checked,
+        caller,
+        cookie=visitor.cookie,
+        now=now,
+    )
+
+
+def _question(
+    request: Request,
+    visitor: Visitor,
+    runtime: Runtime,
+    method: str,
+    handle: str,
+    there: str | None,
+    methods: list[str],
+    *,
+    status: int = 200,
+    error: str | None = None,
+) -> HTMLResponse:
+    start = f"{runtime.prefix}/reauthenticate"
+    fields: dict[str, Any] = {
+        "method": method,
+        "handle": handle,
+        "methods": ".".join(methods),
+        "next": there or "",
+        "again": with_query(start, next=there),
+        "ways": [
+            {"method": other, "path": with_query(start, method=other, next=there)}
+            for other in methods
+            if other != method
+        ],
+    }
+    return page(
+        request,
+        "reauthenticate/question.html",
+        status=status,
+        visitor=visitor,
+        error=error,
+        **fields,
+    )

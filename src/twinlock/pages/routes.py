@@ -1,0 +1,94 @@
+"""The route class of pages: strict like the API's, but what goes wrong is a page as well."""
+
+import logging
+from math import ceil
+from typing import Any, Final
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from twinlock.core.errors import TwinlockError
+from twinlock.pages.forms import StaleFormError
+from twinlock.pages.shown import page
+from twinlock.web.headers import encoded, with_missing
+from twinlock.web.routes import OwnRouter, StrictRequest, check_host, failed_closed, router
+
+log = logging.getLogger("twinlock.pages")
+
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+HEADERS: Final = encoded(
+    {
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        # Any stricter one makes browsers send `Origin: null` with our own forms.
+        "Referrer-Policy": "same-origin",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cross-Origin-Embedder-Policy": "require-corp",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+        "Vary": "Cookie, Accept-Language",
+    }
+)
+
+
+class PageRoute(APIRoute):
+    """A route that answers every error itself, as a page."""
+
+    def get_route_handler(self) -> Any:
+        """Wrap FastAPI's handler."""
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                check_host(request)
+                response = await handle(StrictRequest(request.scope, request.receive))
+            except (HTTPException, RequestValidationError, TwinlockError) as error:
+                response = error_page(request, error)
+            response.raw_headers[:] = with_missing(response.raw_headers, HEADERS)
+            return response
+
+        return answer
+
+
+def error_page(
+    request: Request, error: HTTPException | RequestValidationError | TwinlockError
+) -> Response:
+    """Translate an error that ended a request early."""
+    match error:
+        case StaleFormError():
+            return _error(request, "errors/stale.html", 403)
+        case HTTPException(status_code=303):
+            location = (error.headers or {})["Location"]
+            return RedirectResponse(location, 303)
+        case HTTPException(status_code=404 | 405):
+            return _error(request, "errors/missing.html", error.status_code)
+        case HTTPException():
+            return _error(request, "errors/refused.html", error.status_code)
+        case RequestValidationError():
+            return _error(request, "errors/missing.html", 404)
+        case TwinlockError():
+            _, wait = failed_closed(error)
+            seconds = max(1, ceil(wait.total_seconds()))
+            response = _error(request, "errors/busy.html", 503, seconds=seconds)
+            response.headers["Retry-After"] = str(seconds)
+            return response
+
+
+def page_router(**options: Any) -> OwnRouter:
+    """Return a router of pages; none of them is part of the API's description."""
+    return router(PageRoute, include_in_schema=False, **options)
+
+
+def _error(request: Request, template: str, status: int, **shown: Any) -> HTMLResponse:
+    response = page(request, template, status=status, **shown)
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response

@@ -1,0 +1,136 @@
+"""Turning an outcome into a page: templates, words, times and theme of one installation."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from babel.dates import format_datetime
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+
+from twinlock.pages import cookies, texts
+from twinlock.pages.assets import Assets
+from twinlock.pages.devices import Device, device_of
+from twinlock.web.runtime import runtime_of
+
+TEMPLATES: Final = Path(__file__).with_name("templates")
+STATE: Final = "twinlock_pages"
+"""Where the application's state holds its `Pages`."""
+
+NOTES: Final = {
+    "signed_out_there": texts.mark("That session is signed out."),
+    "signed_out_elsewhere": texts.mark("You are signed out everywhere else."),
+    "password_changed": texts.mark(
+        "Your password is changed, and you are signed out everywhere else."
+    ),
+    "renamed": texts.mark("The new name is saved."),
+    "removed": texts.mark("The authenticator is removed, and you are signed out everywhere else."),
+    "added": texts.mark("The authenticator is added, and you are signed out everywhere else."),
+    "codes_kept": texts.mark("Your recovery codes are in a safe place."),
+}
+"""What a page says of the change that led to it."""
+
+
+class Pages:
+    """Renders the pages of one installation."""
+
+    def __init__(
+        self,
+        service: str,
+        assets: Assets,
+        *,
+        least_password: int,
+        overrides: Path | None = None,
+    ) -> None:
+        """Prepare the templates.
+
+        Args:
+            least_password: Characters that a new password has at least.
+            overrides: A folder whose templates stand in for ours of the same name.
+        """
+        self.service = service
+        self.assets = assets
+        self._least_password = least_password
+        own = FileSystemLoader(TEMPLATES)
+        loader = ChoiceLoader([FileSystemLoader(overrides), own]) if overrides else own
+        self._env = Environment(
+            loader=loader,
+            autoescape=True,
+            undefined=StrictUndefined,
+            extensions=["jinja2.ext.i18n"],
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._env.add_extension("jinja2.ext.i18n")
+        # The extension adds this method; jinja2 has no type for it.
+        install = getattr(self._env, "install_gettext_callables")  # noqa: B009
+        install(_translate, _translate_number, newstyle=True)
+        self._env.filters["moment"] = _moment
+        self._env.filters["device"] = _device
+        texts.catalogues()
+
+    def page(
+        self, request: Request, template: str, *, status: int = 200, **shown: Any
+    ) -> HTMLResponse:
+        """Return a page; the note that a redirect left is shown once."""
+        language = texts.language_for(request.headers.get("accept-language", ""))
+        note = cookies.read(request, cookies.NOTE)
+        prefix = runtime_of(request).prefix
+        body = self._env.get_template(template).render(
+            {
+                "service": self.service,
+                "least": self._least_password,
+                "language": language,
+                "is_rtl": language in texts.RIGHT_TO_LEFT,
+                "logo": self.assets.logo,
+                "prefix": prefix,
+                "asset": lambda name: f"{prefix}/static/{self.assets.names[name]}",
+                "done": NOTES.get(note or ""),
+                "wide": False,
+                "error": None,
+                "can_remember": False,
+                **shown,
+            }
+        )
+        response = HTMLResponse(body, status, headers={"Content-Language": language})
+        if note is not None:
+            cookies.forget(response, cookies.NOTE)
+        return response
+
+
+def pages_of(request: Request) -> Pages:
+    """Return the pages of the application that answers."""
+    pages: Pages = getattr(request.app.state, STATE)
+    return pages
+
+
+def page(request: Request, template: str, *, status: int = 200, **shown: Any) -> HTMLResponse:
+    """Return a page of the application that answers."""
+    return pages_of(request).page(request, template, status=status, **shown)
+
+
+def safe_methods(offered: Sequence[str]) -> list[str]:
+    """Return the methods that have a page, in the order in which people are asked for them."""
+    return [method for method in ("totp", "recovery_codes") if method in offered]
+
+
+@pass_context
+def _translate(context: Context, text: str) -> str:
+    return texts.catalogues()[context["language"]].gettext(text)
+
+
+@pass_context
+def _translate_number(context: Context, one: str, many: str, number: int) -> str:
+    return texts.catalogues()[context["language"]].ngettext(one, many, number)
+
+
+@pass_context
+def _moment(context: Context, moment: datetime) -> str:
+    return f"{format_datetime(moment, 'medium', locale=context['language'])} UTC"
+
+
+def _device(user_agent: str | None) -> Device:
+    return device_of(user_agent)

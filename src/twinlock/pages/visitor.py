@@ -1,0 +1,103 @@
+"""Whose page it is: the session cookie, and the token that each of its forms carries."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Final
+
+from fastapi import Depends, Request
+
+from twinlock.core.principal import User
+from twinlock.core.proof import Acr
+from twinlock.pages.forms import Form, StaleFormError, refuse_other_sites
+from twinlock.pages.paths import own_path, with_query
+from twinlock.web.guard import session_cookie
+from twinlock.web.problems import ProblemError
+from twinlock.web.runtime import Runtime, runtime_of
+
+FIRST_PASSWORD: Final = "/account/password"
+
+
+class SeeOtherError(ProblemError):
+    """The answer is another page."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(303, "see_other", "See the other page.", headers={"Location": path})
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """A signed-in browser.
+
+    Attributes:
+        csrf: What its forms carry.
+    """
+
+    user: User
+    cookie: str = field(repr=False)
+    csrf: str = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """What the person is called at the top of a page."""
+        return self.user.full_name or self.user.username
+
+
+async def signed_in(request: Request) -> Visitor | None:
+    """Return who is signed in; None for nobody, and for a session that has ended.
+
+    Raises:
+        ProblemError: 400, more than one credential came along.
+    """
+    secret = session_cookie(request)
+    if secret is None:
+        return None
+    if "authorization" in request.headers:
+        raise ProblemError(400, "ambiguous_credentials", "More than one credential.")
+    runtime = runtime_of(request)
+    user = await runtime.sight.user_of_cookie(secret)
+    return None if user is None else Visitor(user, secret, runtime.opening.csrf_token(secret))
+
+
+async def _looking(request: Request) -> Visitor:
+    visitor = await signed_in(request)
+    if visitor is None:
+        here = own_path(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
+        raise SeeOtherError(with_query(f"{runtime_of(request).prefix}/login", next=here))
+    prefix = runtime_of(request).prefix
+    if visitor.user.must_change_password and request.url.path != f"{prefix}{FIRST_PASSWORD}":
+        raise SeeOtherError(f"{prefix}{FIRST_PASSWORD}")
+    return visitor
+
+
+async def _acting(request: Request, form: Form) -> Visitor:
+    refuse_other_sites(request, has_cookie=True)
+    visitor = await signed_in(request)
+    if visitor is None:
+        raise SeeOtherError(f"{runtime_of(request).prefix}/login")
+    opening = runtime_of(request).opening
+    if not opening.is_csrf_token(form.text("csrf"), cookie_secret=visitor.cookie):
+        raise StaleFormError
+    return visitor
+
+
+Looking = Annotated[Visitor, Depends(_looking)]
+"""Who looks at a page; whoever is not signed in is led to the sign-in page and back."""
+
+Acting = Annotated[Visitor, Depends(_acting)]
+"""Who sends a form, from a page of ours."""
+
+
+def require_fresh(runtime: Runtime, visitor: Visitor, back: str, *, has_factor: bool) -> None:
+    """Lead to the page that asks for a proof again, before one fills in a form in vain.
+
+    Raises:
+        SeeOtherError: The session proved too little, or too long ago.
+    """
+    user = visitor.user
+    is_enough = user.acr.satisfies(Acr.AAL2 if has_factor else Acr.AAL1)
+    if not is_enough or not user.is_fresh(runtime.parts.lifetimes.fresh, now=runtime.clock()):
+        raise prove_again(runtime, back)
+
+
+def prove_again(runtime: Runtime, back: str) -> SeeOtherError:
+    """Return the way to the page that asks for a proof again, and from there *back*."""
+    return SeeOtherError(with_query(f"{runtime.prefix}/reauthenticate", next=runtime.prefix + back))

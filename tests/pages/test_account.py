@@ -1,0 +1,206 @@
+"""The own account by pages: authenticators, recovery codes, password, sessions."""
+
+from html import unescape
+
+from tests.pages.browser import Browser
+from tests.support.house import BASE_URL, PASSWORD, Enrolled, House
+from twinlock.testing.authenticator import FakeAuthenticator
+
+
+def enroll(house: House, browser: Browser, *, label: str = "My phone") -> FakeAuthenticator:
+    browser.open("/factors/new")
+    browser.send("/factors/totp")
+    phone = FakeAuthenticator.from_uri(browser.form("/confirm").fields["uri"])
+    browser.send("/factors/totp/confirm", answer=phone.code(house.now), label=label)
+    return phone
+
+
+def codes_shown(browser: Browser) -> list[str]:
+    listed = browser.page.text.split('id="codes">')[1].split("</ol>")[0]
+    return [part.split("</li>")[0] for part in listed.split("<li>")[1:]]
+
+
+def test_a_first_factor_is_enrolled_and_its_codes_are_proven(
+    sqlite_house: House, browser: Browser
+) -> None:
+    browser.sign_in()
+    assert "No authenticator yet" in browser.text
+    phone = enroll(sqlite_house, browser, label="<My> phone")
+    codes = codes_shown(browser)
+    assert len(codes) == 10
+
+    browser.open("/factors/recovery_codes/check")
+    wrong = browser.send("/check", answer="AAAA-AAAA")
+    assert wrong.status_code == 400
+    browser.send("/check", answer="\n".join(codes))
+
+    assert browser.path == "/account"
+    assert "Your recovery codes are in a safe place." in browser.text
+    assert "10 of 10 codes left" in browser.text
+    assert "<My> phone" in browser.text
+    browser.send("/logout")
+    sqlite_house.clock.advance(seconds=30)
+    browser.sign_in()
+    browser.send("/login/totp", answer=phone.code(sqlite_house.now))
+    assert browser.path == "/account"
+
+
+def test_a_wrong_code_shows_the_same_key_again_and_no_other(
+    sqlite_house: House, browser: Browser
+) -> None:
+    browser.sign_in()
+    browser.open("/factors/new")
+    browser.send("/factors/totp")
+    first = browser.form("/confirm").fields
+    again = browser.send("/confirm", answer="000000", label="Mine")
+    second = browser.form("/confirm").fields
+    assert again.status_code == 400
+    assert second["uri"] == first["uri"]
+    assert second["label"] == "Mine"
+
+    evil = first["uri"].replace("secret=", "secret=AAAA")
+    planted = browser.send("/confirm", answer="000000", uri=evil)
+
+    assert evil not in unescape(planted.text)
+    assert "This square is too old" in browser.text
+
+
+def test_a_clock_that_is_off_is_told_here_only(sqlite_house: House, browser: Browser) -> None:
+    browser.sign_in()
+    browser.open("/factors/new")
+    browser.send("/factors/totp")
+    phone = FakeAuthenticator.from_uri(browser.form("/confirm").fields["uri"])
+    slow = sqlite_house.now
+    sqlite_house.clock.advance(seconds=150)
+    browser.send("/confirm", answer=phone.code(slow))
+
+    assert "The clock on your phone seems to be off." in browser.text
+
+
+def test_a_stale_session_proves_again_before_it_changes_anything(
+    sqlite_house: House, browser: Browser, enrolled: Enrolled
+) -> None:
+    browser.sign_in_fully(sqlite_house, enrolled)
+    sqlite_house.clock.advance(minutes=11)
+    before = browser.client.cookies["__Host-twinlock"]
+
+    browser.open("/factors/new")
+    assert browser.path == "/reauthenticate?next=%2Ffactors%2Fnew"
+    denied = browser.send("/reauthenticate/totp", answer="000000")
+    assert denied.status_code == 401
+    assert "That code was not accepted." in browser.text
+    browser.send("/reauthenticate/totp", answer=enrolled.phone.code(sqlite_house.now))
+
+    assert browser.path == "/factors/new"
+    assert browser.client.cookies["__Host-twinlock"] != before
+
+
+def test_who_has_no_second_factor_proves_the_password_again(
+    sqlite_house: House, browser: Browser
+) -> None:
+    browser.sign_in()
+    sqlite_house.clock.advance(minutes=11)
+    browser.open("/account/password")
+    assert browser.send("/reauthenticate/password", answer="wrong").status_code == 401
+
+    browser.send("/reauthenticate/password", answer=PASSWORD)
+
+    assert browser.path == "/account/password"
+
+
+def test_a_new_password_ends_every_other_session(
+    sqlite_house: House, browser: Browser, enrolled: Enrolled
+) -> None:
+    other = Browser(sqlite_house.client())
+    other.sign_in_fully(sqlite_house, enrolled)
+    browser.sign_in_fully(sqlite_house, enrolled)
+    browser.open("/account/password")
+    wrong = browser.send("/account/password", current_password="no", new_password="a" * 30)
+    assert wrong.status_code == 400
+    short = browser.send("/account/password", current_password=PASSWORD, new_password="short")
+    assert short.status_code == 400
+    assert "The new password is too short." in browser.text
+
+    new = "a quiet harbour at four in the morning"
+    browser.send("/account/password", current_password=PASSWORD, new_password=new)
+
+    assert "Your password is changed" in browser.text
+    other.open("/account")
+    assert other.path.startswith("/login")
+    other.sign_in(password=PASSWORD)
+    assert other.page.status_code == 401
+
+
+def test_an_authenticator_is_renamed_and_removed(
+    sqlite_house: House, browser: Browser, enrolled: Enrolled
+) -> None:
+    browser.sign_in_fully(sqlite_house, enrolled)
+    factor = enrolled.tokens["factor"]["id"]
+    browser.open(f"/factors/{factor}/rename")
+    browser.send("/rename", label="Work phone")
+    assert "Work phone" in browser.text
+
+    browser.open(f"/factors/{factor}/remove")
+    assert "This is your last authenticator." in browser.text
+    browser.send("/remove")
+
+    assert "No authenticator yet" in browser.text
+    assert browser.open(f"/factors/{factor}/remove").status_code == 404
+
+
+def test_other_sessions_are_ended_one_by_one_or_all(
+    sqlite_house: House, browser: Browser, enrolled: Enrolled
+) -> None:
+    others = [Browser(sqlite_house.client()) for _ in range(3)]
+    for other in others:
+        other.sign_in_fully(sqlite_house, enrolled)
+    browser.sign_in_fully(sqlite_house, enrolled)
+    browser.send("/end")
+    assert "That session is signed out." in browser.text
+    browser.send("/sessions/others/end")
+    assert "You are signed out everywhere else." in browser.text
+
+    for other in others:
+        other.open("/account")
+        assert other.path.startswith("/login")
+    browser.open("/account")
+    assert browser.path == "/account"
+
+
+def test_nobody_ends_the_session_of_another(
+    sqlite_house: House, browser: Browser, enrolled: Enrolled
+) -> None:
+    sqlite_house.create("mallory")
+    mallory = Browser(sqlite_house.client())
+    mallory.sign_in("mallory")
+    browser.sign_in_fully(sqlite_house, enrolled)
+    csrf = mallory.form("/logout").fields["csrf"]
+    own = sqlite_house.client()
+    listed = own.get("/api/sessions", headers=enrolled.bearer).json()["sessions"]
+
+    for one in listed:
+        mallory.client.post(
+            f"/sessions/{one['id']}/end",
+            data={"csrf": csrf},
+            headers={"Origin": BASE_URL},
+        )
+
+    browser.open("/account")
+    assert browser.path == "/account"
+    assert own.get("/api/sessions", headers=enrolled.bearer).status_code == 200
+
+
+def test_new_recovery_codes_void_the_old_ones(
+    sqlite_house: House, browser: Browser, enrolled: Enrolled
+) -> None:
+    browser.sign_in_fully(sqlite_house, enrolled)
+    browser.open("/factors/recovery_codes")
+    browser.send("/factors/recovery_codes")
+    fresh = codes_shown(browser)
+    assert not set(fresh) & set(enrolled.recovery_codes)
+
+    browser.open("/factors/recovery_codes/check")
+    assert browser.send("/check", answer=enrolled.recovery_codes[0]).status_code == 400
+    browser.send("/check", answer=fresh[3])
+
+    assert "10 of 10 codes left" in browser.text
