@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from fastapi import APIRouter, FastAPI
 
@@ -19,6 +20,9 @@ from twinlock.core.clock import Clock, utc_now
 from twinlock.core.errors import ConfigurationError, TwinlockError
 from twinlock.core.keyring import Keyring
 from twinlock.db.engine import Database
+from twinlock.factors.passkey.ceremony import RelyingParty
+from twinlock.factors.passkey.factor import PasskeyFactor
+from twinlock.factors.protocol import Factor
 from twinlock.factors.recovery_codes.factor import RecoveryCodes
 from twinlock.factors.registry import Factors
 from twinlock.factors.totp.factor import TotpFactor
@@ -40,6 +44,7 @@ from twinlock.flows.opening import Opening
 from twinlock.flows.own_security import OwnSecurity
 from twinlock.flows.own_sessions import OwnSessions
 from twinlock.flows.parts import Parts
+from twinlock.flows.passkey_login import PasskeyLogin
 from twinlock.flows.policing import PasswordPolicy
 from twinlock.flows.reauthentication import Reauthentication
 from twinlock.flows.refresh import Refresh
@@ -257,13 +262,17 @@ def build_parts(
         database.close()
         raise
     recovery_codes = RecoveryCodes(digest_key)
-    totp = TotpFactor(keyring, issuer=settings.service_name)
+    factors: list[Factor] = [TotpFactor(keyring, issuer=settings.service_name)]
+    if settings.rp_id is not None and find_spec("webauthn") is not None:
+        rp = RelyingParty(settings.rp_id, settings.service_name, settings.passkey_origins())
+        factors.append(PasskeyFactor(keyring, digest_key, rp=rp))
+    factors.append(recovery_codes)
     return Parts(
         database=database,
         keyring=keyring,
         digest_key=digest_key,
         accounts=HostAccounts(keyring, digest_key, clock) if has_directory else OwnAccounts(),
-        factors=Factors((totp, recovery_codes)),
+        factors=Factors(factors),
         recovery_codes=recovery_codes,
         lifetimes=settings.lifetimes(),
         throttle=settings.throttle_rules(),
@@ -334,6 +343,7 @@ def build_runtime(
     except BaseException:
         close_parts(parts)
         raise
+    login = Login(parts, flows.counting, flows.verifying, flows.opening)
     workers = Workers(max(1, settings.database_pool_size - _KEPT_FREE))
     asking = (
         None
@@ -354,8 +364,9 @@ def build_runtime(
         upkeep=Upkeep(parts, flows.password_check, keep_events=settings.event_retention),
         keys=flows.keys,
         opening=flows.opening,
-        login=Login(parts, flows.counting, flows.verifying, flows.opening),
         enrollment=Enrollment(parts, flows.counting, flows.verifying, flows.changes, flows.opening),
+        login=login,
+        passkey_login=PasskeyLogin(parts, flows.counting, flows.verifying, login),
         refresh=Refresh(parts, flows.opening),
         factors=FactorManagement(parts, flows.verifying, flows.changes),
         reauthentication=Reauthentication(parts, flows.counting, flows.verifying, flows.opening),

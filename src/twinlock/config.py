@@ -30,6 +30,7 @@ KEYS: Final = "Master keys"
 MAIL: Final = "Mail"
 TOKENS: Final = "Tokens and sessions"
 LOGINS: Final = "Logins and enrollments"
+PASSKEYS: Final = "Passkeys"
 PASSWORDS: Final = "Passwords"
 THROTTLING: Final = "Throttling"
 AUDIT: Final = "Audit"
@@ -336,6 +337,22 @@ class Settings(ExplainedSettings):
         max_length=64,
     )
 
+    rp_id: Annotated[str, AfterValidator(setting_values.read_rp_id)] | None = setting(
+        description="The host name that passkeys are bound to: the base URL's, or a parent of it "
+        "that all your hosts share. When it changes, all passkeys are lost.",
+        group=PASSKEYS,
+        example="example.com",
+        follows=lambda above: _rp_id(above["base_url"]),
+        default_text="the host of the base URL; no passkeys where that is an address",
+    )
+    rp_origins: Annotated[Sequence[Origin], Listed, Fixed] = setting(
+        (),
+        "Exact origins, beside the base URL, whose pages may use passkeys; each on the host that "
+        "passkeys are bound to, or below it.",
+        group=PASSKEYS,
+        example="https://app.example.com",
+    )
+
     password_min_length: int = setting(
         8,
         "The shortest password; 15 is advised where no second factor is demanded.",
@@ -466,6 +483,15 @@ class Settings(ExplainedSettings):
         ge=1,
         le=100,
     )
+    passkey_tries_network_1h: int = setting(
+        100,
+        "Wrong answers of passkeys without a password from one network in any hour.",
+        group=THROTTLING,
+        example="500",
+        unit="answers",
+        ge=1,
+        le=1_000,
+    )
     known_browser_lifetime: Duration = setting(
         timedelta(days=180),
         "How long a browser that signed in is known, and counted apart from strangers.",
@@ -496,6 +522,10 @@ class Settings(ExplainedSettings):
     def is_production(self) -> bool:
         """Whether values fit for development only are refused."""
         return self.environment == "production"
+
+    def passkey_origins(self) -> tuple[str, ...]:
+        """Return the origins whose pages may use passkeys."""
+        return tuple(dict.fromkeys((self.base_url, *self.rp_origins)))
 
     def lifetimes(self) -> Lifetimes:
         """Return the lifetimes and caps of sessions and of what waits for an answer."""
@@ -537,6 +567,7 @@ class Settings(ExplainedSettings):
             password_known_browser=_with_tries(
                 rules.password_known_browser, self.password_tries_known_browser_10min
             ),
+            passkey_network=_with_tries(rules.passkey_network, self.passkey_tries_network_1h),
             familiar_for=FamiliarFor(
                 network=self.familiar_network_lifetime, browser=self.known_browser_lifetime
             ),
@@ -556,6 +587,7 @@ class Settings(ExplainedSettings):
         if not self.second_factor_tries_1h < self.second_factor_tries_24h:
             shorter = variable("second_factor_tries_1h")
             yield "second_factor_tries_24h", f"should be greater than {shorter}"
+        yield from self._misfits_of_passkeys()
         if self.hash_memory_kib < 8 * self.hash_parallelism:
             yield "hash_memory_kib", "should be 8 KiB or more for each lane (RFC 9106 section 3.1)"
         if self.is_production:
@@ -563,6 +595,21 @@ class Settings(ExplainedSettings):
         elif self.host != "localhost" and not setting_values.is_loopback_address(self.host):
             here = "127.0.0.1, ::1 or localhost"
             yield "host", f"should be {here}: development listens on this machine only"
+
+    def _misfits_of_passkeys(self) -> Iterator[tuple[str, str]]:
+        """Give what no browser would accept (WebAuthn Level 3 section 5.1.3 step 8)."""
+        if self.rp_id is None:
+            return
+        host = setting_values.host_of(self.base_url)
+        if not setting_values.is_below(host, self.rp_id):
+            yield "rp_id", f"should be the host of {variable('base_url')}, or a parent of it"
+        elif self.rp_id != host and "." not in self.rp_id:
+            yield "rp_id", "should not be a whole top-level domain"
+        for origin in self.rp_origins:
+            if not setting_values.is_below(setting_values.host_of(origin), self.rp_id):
+                yield "rp_origins", f"should be on the host of {variable('rp_id')}, or below it"
+            elif origin.startswith("http:") and not setting_values.is_loopback(self.rp_id):
+                yield "rp_origins", "should begin with https://, but for this machine"
 
     def _unfit_for_production(self) -> Iterator[tuple[str, str]]:
         is_local = setting_values.is_loopback(setting_values.host_of(self.base_url))
@@ -615,6 +662,11 @@ def load_master_keys(settings: Settings) -> list[bytes]:
             "nobody can guess: let `twinlock init` make them."
         )
     return keys
+
+
+def _rp_id(base_url: str) -> str | None:
+    host = setting_values.host_of(base_url)
+    return None if setting_values.is_address(host) else host
 
 
 def _sqlite_url(folder: Path) -> str:

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from fastapi.testclient import TestClient
 
-from tests.support.house import Enrolled, House, bearer
+from tests.support.house import Enrolled, House, bearer, sign_in
+from twinlock.testing.authenticator import FakeAuthenticator
 
 
 class Kit(Protocol):
@@ -20,8 +21,12 @@ class Kit(Protocol):
         """Make an account of that name that has the factor."""
         ...
 
-    def answer(self, house: House, username: str) -> Any:
-        """Return a right answer that was never used; may move the clock on."""
+    def answer(self, house: House, username: str, login: dict[str, Any]) -> Any:
+        """Return a right answer that was never used, to a pending login; may move the clock on.
+
+        Args:
+            login: What the password step answered, to whomever.
+        """
         ...
 
     def wrong_answers(self) -> list[Any]:
@@ -61,7 +66,7 @@ class TotpKit:
         house.create(username)
         self.enrolled[username] = house.enroll(client, username)
 
-    def answer(self, house: House, username: str) -> Any:
+    def answer(self, house: House, username: str, login: dict[str, Any]) -> Any:
         """Wait for the next code."""
         house.clock.advance(seconds=30)
         return self.enrolled[username].phone.code(house.now)
@@ -97,7 +102,7 @@ class RecoveryCodesKit:
         house.create(username)
         self.enrolled[username] = house.enroll(client, username)
 
-    def answer(self, house: House, username: str) -> Any:
+    def answer(self, house: House, username: str, login: dict[str, Any]) -> Any:
         """Take the next code from the sheet."""
         return self.enrolled[username].recovery_codes.pop()
 
@@ -113,4 +118,51 @@ class RecoveryCodesKit:
         assert made.status_code == 201, made.text
 
 
-KITS: list[type[Kit]] = [TotpKit, RecoveryCodesKit]
+@dataclass
+class PasskeyKit:
+    """A security key that asks for its PIN."""
+
+    method: str = "passkey"
+    devices: dict[str, FakeAuthenticator] = field(default_factory=dict)
+    tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def set_up(self, house: House, client: TestClient, username: str) -> None:
+        """Enroll it through the API."""
+        house.create(username)
+        device = FakeAuthenticator(is_synced=False)
+        self.devices[username] = device
+        self.tokens[username] = house.enroll_passkey(client, device, sign_in(client, username))
+
+    def answer(self, house: House, username: str, login: dict[str, Any]) -> Any:
+        """Sign the challenge of the login, whoever's it is."""
+        device = self.devices[username]
+        return device.sign(device.passkeys[0], challenge_of(login))
+
+    def wrong_answers(self) -> list[Any]:
+        """Return answers of a device that belongs to nobody."""
+        device = FakeAuthenticator()
+        device.create(
+            {
+                "rp": {"id": "localhost"},
+                "user": {"id": "AAAA"},
+                "pubKeyCredParams": [{"alg": -7}],
+                "challenge": "AAAA",
+            }
+        )
+        return [device.sign(device.passkeys[0], "AAAA" * 8) for _ in range(2)]
+
+    def remove(self, house: House, client: TestClient, username: str) -> None:
+        """Enroll another key, then remove the first one."""
+        tokens = house.enroll_passkey(client, FakeAuthenticator(), self.tokens[username])
+        factors = client.get("/api/factors", headers=bearer(tokens)).json()["factors"]
+        removed = client.delete(f"/api/factors/{factors[0]['id']}", headers=bearer(tokens))
+        assert removed.status_code == 200, removed.text
+
+
+def challenge_of(login: dict[str, Any]) -> str:
+    """Return the challenge that a pending login has for passkeys; any where it has none."""
+    options = [one["options"] for one in login["methods"] if one["method"] == "passkey"]
+    return str(options[0]["challenge"]) if options else "AAAA"
+
+
+KITS: list[type[Kit]] = [TotpKit, RecoveryCodesKit, PasskeyKit]

@@ -18,10 +18,10 @@ def kit(request: pytest.FixtureRequest, house: House, client: TestClient) -> Kit
     return made
 
 
-def submit(client: TestClient, kit: Kit, answer: Any, username: str = "johndoe") -> Response:
-    """Answer a fresh pending login of an account."""
-    login = begin_login(client, username)["login"]
-    return client.post(f"/api/login/{kit.method}", json={"login": login, "answer": answer})
+def submit(client: TestClient, kit: Kit, login: dict[str, Any], answer: Any) -> Response:
+    """Answer a pending login."""
+    body = {"login": login["login"], "answer": answer}
+    return client.post(f"/api/login/{kit.method}", json=body)
 
 
 def test_it_is_offered(kit: Kit, client: TestClient) -> None:
@@ -31,58 +31,58 @@ def test_it_is_offered(kit: Kit, client: TestClient) -> None:
 
 
 def test_a_right_answer_signs_in(kit: Kit, house: House, client: TestClient) -> None:
-    answer = kit.answer(house, "johndoe")
+    login = begin_login(client)
 
-    assert submit(client, kit, answer).status_code == 200
+    assert submit(client, kit, login, kit.answer(house, "johndoe", login)).status_code == 200
 
 
 def test_an_answer_works_only_once(kit: Kit, house: House, client: TestClient) -> None:
-    answer = kit.answer(house, "johndoe")
+    first = begin_login(client)
+    answer = kit.answer(house, "johndoe", first)
 
-    codes = [submit(client, kit, answer).status_code for _ in range(2)]
+    codes = [submit(client, kit, login, answer).status_code for login in (first, first)]
+    codes.append(submit(client, kit, begin_login(client), answer).status_code)
 
-    assert codes == [200, 401]
+    assert codes == [200, 401, 401]
 
 
 def test_an_answer_is_worth_nothing_for_another_account(
     kit: Kit, house: House, client: TestClient
 ) -> None:
     kit.set_up(house, client, "alice")
-    answer = kit.answer(house, "johndoe")
+    hers, his = begin_login(client, "alice"), begin_login(client)
 
-    assert submit(client, kit, answer, "alice").status_code == 401
-    assert submit(client, kit, answer, "johndoe").status_code == 200
+    assert submit(client, kit, hers, kit.answer(house, "johndoe", hers)).status_code == 401
+    assert submit(client, kit, his, kit.answer(house, "johndoe", his)).status_code == 200
 
 
 def test_an_answer_is_worth_nothing_after_removal(
     kit: Kit, house: House, client: TestClient
 ) -> None:
-    kept = kit.answer(house, "johndoe")
-
     kit.remove(house, client, "johndoe")
+    login = begin_login(client)
 
-    assert submit(client, kit, kept).status_code == 401
+    assert submit(client, kit, login, kit.answer(house, "johndoe", login)).status_code == 401
 
 
 def test_wrong_answers_are_denied(kit: Kit, client: TestClient) -> None:
     for wrong in kit.wrong_answers():
-        assert submit(client, kit, wrong).status_code == 401
+        assert submit(client, kit, begin_login(client), wrong).status_code == 401
 
 
 @pytest.mark.parametrize("garbage", GARBAGE, ids=lambda garbage: repr(garbage)[:20])
 def test_garbage_is_denied(kit: Kit, client: TestClient, garbage: Any) -> None:
-    assert submit(client, kit, garbage).status_code in {401, 422}
+    assert submit(client, kit, begin_login(client), garbage).status_code in {401, 422}
 
 
 def test_five_wrong_answers_void_the_pending_login(
     kit: Kit, house: House, client: TestClient
 ) -> None:
-    login = begin_login(client)["login"]
-    path = f"/api/login/{kit.method}"
+    login = begin_login(client)
     for _ in range(5):
-        client.post(path, json={"login": login, "answer": kit.wrong_answers()[0]})
+        submit(client, kit, login, kit.wrong_answers()[0])
 
-    late = client.post(path, json={"login": login, "answer": kit.answer(house, "johndoe")})
+    late = submit(client, kit, login, kit.answer(house, "johndoe", login))
 
     assert late.status_code == 401
 
@@ -90,9 +90,8 @@ def test_five_wrong_answers_void_the_pending_login(
 def test_a_right_answer_to_another_pending_login_is_unaffected_by_a_dead_one(
     kit: Kit, house: House, client: TestClient
 ) -> None:
-    dead = client.post(
-        f"/api/login/{kit.method}", json={"login": "nobody's", "answer": kit.wrong_answers()[0]}
-    )
+    dead = submit(client, kit, {"login": "nobody's"}, kit.wrong_answers()[0])
+    login = begin_login(client)
 
     assert dead.status_code == 401
-    assert submit(client, kit, kit.answer(house, "johndoe")).status_code == 200
+    assert submit(client, kit, login, kit.answer(house, "johndoe", login)).status_code == 200

@@ -167,6 +167,26 @@ class House:
         body = confirmed.json()
         return Enrolled(self.account(username), phone, body["recovery_codes"], body)
 
+    def enroll_passkey(
+        self,
+        client: TestClient,
+        device: FakeAuthenticator,
+        tokens: dict[str, Any],
+        label: str = "Key",
+    ) -> dict[str, Any]:
+        """Enroll a passkey in the session of *tokens*, and return the answer with its new ones."""
+        begun = client.post("/api/factors/passkey", json={}, headers=bearer(tokens))
+        assert begun.status_code == 200, begun.text
+        body = {
+            "enrollment": begun.json()["enrollment"],
+            "answer": device.create(begun.json()["options"]),
+            "label": label,
+        }
+        confirmed = client.post("/api/factors/passkey/confirm", json=body, headers=bearer(tokens))
+        assert confirmed.status_code == 201, confirmed.text
+        answered: dict[str, Any] = confirmed.json()
+        return answered
+
 
 def bearer(tokens: dict[str, Any]) -> dict[str, str]:
     """Return the Authorization header of a token response."""

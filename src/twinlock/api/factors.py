@@ -1,7 +1,8 @@
 """``/api/factors``: the account's authenticators and recovery codes."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from fastapi import Response
 from pydantic import BaseModel
@@ -19,19 +20,25 @@ from twinlock.web.runtime import Runtime
 api = router(prefix="/factors", tags=["factors"], responses=SIGNED_IN_PROBLEMS)
 
 
+_LABELS: Final = {"passkey": "Passkey"}
+Details = Mapping[str, str | bool | None]
+
+
 class FactorOut(BaseModel):
-    """One authenticator."""
+    """One authenticator; of a passkey also what it told of itself."""
 
     id: str
     method: str
     label: str
     created_at: datetime
     last_used_at: datetime | None
+    details: dict[str, str | bool | None] | None = None
 
     @classmethod
-    def of(cls, one: Authenticator) -> "FactorOut":
+    def of(cls, one: Authenticator, details: Details | None = None) -> "FactorOut":
         """Translate."""
         return cls(
+            details=dict(details) if details else None,
             id=one.id,
             method=one.method,
             label=one.label,
@@ -60,7 +67,7 @@ class ConfirmIn(BaseModel):
 
     enrollment: Handle
     answer: Answer
-    label: Label = "Authenticator app"
+    label: Label | None = None
 
 
 class RenameIn(BaseModel):
@@ -82,7 +89,7 @@ async def list_factors(user: OwnUser, runtime: Running) -> FactorListOut | Respo
     found = await runtime.workers.run(runtime.factors.list_factors, user)
     if not isinstance(found, FactorList):
         return refusal(found)
-    factors = [FactorOut.of(one) for one in found.authenticators]
+    factors = [FactorOut.of(one, found.details.get(one.id)) for one in found.authenticators]
     return FactorListOut(factors=factors, recovery_codes_left=found.recovery_codes_left)
 
 
@@ -128,7 +135,7 @@ async def confirm_enrollment(
         method,
         body.enrollment,
         body.answer,
-        body.label,
+        body.label or _LABELS.get(method, "Authenticator app"),
         caller,
         transport=transport,
         now=now,

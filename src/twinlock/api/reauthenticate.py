@@ -31,6 +31,12 @@ class ReauthenticationOut(BaseModel):
     methods: list[MethodOut]
 
 
+class ReauthenticationIn(BaseModel):
+    """A reauthentication that was begun."""
+
+    reauthentication: Handle
+
+
 class ReauthenticationAnswerIn(BaseModel):
     """An answer."""
 
@@ -76,6 +82,17 @@ async def answer_reauthentication(
         now=now,
     )
     return _answer(runtime, outcome)
+
+
+@api.post("/{method}/begin", response_model=MethodOut, response_model_exclude_none=True)
+async def begin_reauthentication_again(
+    method: str, body: ReauthenticationIn, user: OwnUser, runtime: Running, now: Now
+) -> Response | BaseModel:
+    """Ask for fresh options of a method, voiding the older ones; the counts stay."""
+    offered = await runtime.workers.run(
+        runtime.reauthentication.begin_again, user, body.reauthentication, method, now=now
+    )
+    return login_denied() if isinstance(offered, Denied) else MethodOut.of(offered)
 
 
 async def _by_password(

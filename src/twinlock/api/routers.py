@@ -17,6 +17,7 @@ from twinlock.api import (
     health,
     login,
     logout,
+    passkey,
     reauthenticate,
     revoke,
     sessions,
@@ -28,7 +29,17 @@ from twinlock.web.problems import problem
 from twinlock.web.routes import OwnRouter, TwinlockRoute
 
 _AT_ROOT = (token, revoke, users, well_known, health)
-_UNDER_API = (login, enrollment, logout, account, factors, reauthenticate, sessions, events)
+_UNDER_API = (
+    login,
+    passkey,
+    enrollment,
+    logout,
+    account,
+    factors,
+    reauthenticate,
+    sessions,
+    events,
+)
 _SLASHES = "twinlock_slashes"
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 

@@ -26,6 +26,7 @@ class EventType(StrEnum):
     FACTOR_RENAMED = "factor.renamed"
     FACTOR_REMOVED = "factor.removed"
     FACTORS_RESET = "factor.all_reset"
+    PASSKEY_COPIED = "factor.copy_suspected"
     RECOVERY_CODES_CREATED = "recovery_codes.created"
     RECOVERY_CODE_SPENT = "recovery_codes.spent"
     SEAL_BROKEN = "account.seal_broken"

@@ -1,7 +1,7 @@
 """``twinlock factor``: enroll, list, remove and reset the second factors of an account."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -37,10 +37,24 @@ def list_factors(user: User, *, as_json: output.Json = False) -> None:
         account = require_account(flows, user)
         found = _authenticators(flows, account)
         left = flows.factor_administration.recovery_codes_left(account)
-    headings = ("id", "method", "label", "enrolled", "last used")
-    rows = ((one.id, one.method, one.label, one.created_at, one.last_used_at) for one in found)
+        details = flows.factor_administration.describe(account)
+    headings = ("id", "method", "label", "kept by", "enrolled", "last used")
+    rows = (
+        (
+            one.id,
+            one.method,
+            one.label,
+            _keeper(details.get(one.id)),
+            one.created_at,
+            one.last_used_at,
+        )
+        for one in found
+    )
     output.show(
-        {"factors": [_facts(one) for one in found], "recovery_codes_left": left},
+        {
+            "factors": [_facts(one) | _details(details.get(one.id)) for one in found],
+            "recovery_codes_left": left,
+        },
         output.table(headings, rows),
         f"Recovery codes left: {left}",
         as_json=as_json,
@@ -72,6 +86,11 @@ def enroll_factor(
         if factor is None or not factor.max_per_account:
             known = [one.method for one in flows.parts.factors if one.max_per_account]
             raise typer.BadParameter(f"METHOD is one of: {', '.join(known)}.")
+        if factor.code_digits is None:
+            output.refuse(
+                f"A {method} is made by a browser: its owner signs in at "
+                f"{flows.parts.issuer} and adds it there."
+            )
         same = [one for one in _authenticators(flows, account) if one.method == method]
         if len(same) >= factor.max_per_account:
             output.refuse(TOO_MANY.message)
@@ -275,6 +294,18 @@ def _facts(one: Authenticator) -> dict[str, Any]:
         "created_at": one.created_at,
         "last_used_at": one.last_used_at,
     }
+
+
+def _details(known: Mapping[str, str | bool | None] | None) -> dict[str, Any]:
+    return {"details": dict(known)} if known else {}
+
+
+def _keeper(known: Mapping[str, str | bool | None] | None) -> str:
+    """Return who keeps a passkey, and whether it is synced; nothing of other factors."""
+    if not known:
+        return ""
+    provider = str(known["provider"] or known["aaguid"])
+    return f"{provider}, synced" if known["backed_up"] else provider
 
 
 def _in_groups(secret: str) -> str:

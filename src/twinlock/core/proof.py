@@ -57,6 +57,7 @@ class Reason(StrEnum):
     NO_CODE = "no_code"
     CLOCK_DRIFT = "clock_drift"
     AWAITS_ENROLLMENT = "awaits_enrollment"
+    SIGN_COUNT_FELL = "sign_count_fell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Verified:
 
     Attributes:
         amr: The RFC 8176 values that were really used; empty where there is none.
+        is_user_verified: Whether it was two factors in one: a passkey, and a PIN or a finger.
         evidence: What the registry of authenticators is to note (an authenticator's id).
     """
 
@@ -73,6 +75,7 @@ class Verified:
     amr: tuple[str, ...]
     at: datetime
     is_phishing_resistant: bool = False
+    is_user_verified: bool = False
     evidence: str | None = None
 
 
@@ -149,14 +152,15 @@ Proof = PasswordOnly | PasswordAndDevice | TwoFactors | VerifiedPasskey | Contin
 
 
 class ProofMismatchError(AssertionError):
-    """Two parts of one proof speak of different accounts: a bug, never a person's doing."""
+    """A proof that proves nothing, as of two accounts: a bug, never a person's doing."""
 
 
 def context_of(proof: Proof) -> AuthenticationContext:
     """Return what *proof* proves: account, ``acr``, ``amr`` and ``auth_time``.
 
     Raises:
-        ProofMismatchError: The parts of the proof name different accounts.
+        ProofMismatchError: The parts of the proof name different accounts, or a passkey that
+            was to stand alone verified nobody.
     """
     match proof:
         case PasswordOnly(password=password, no_second_factor=none):
@@ -168,6 +172,8 @@ def context_of(proof: Proof) -> AuthenticationContext:
             _agree(password.account, second.account)
             return _two(password.account, password.amr, second)
         case VerifiedPasskey(passkey=passkey):
+            if not (passkey.is_user_verified and passkey.is_phishing_resistant):
+                raise ProofMismatchError
             return AuthenticationContext(
                 passkey.account, Acr.PHR, _merged(passkey.amr, ("mfa",)), passkey.at
             )
@@ -186,8 +192,13 @@ def _added(context: AuthenticationContext, added: Verified) -> AuthenticationCon
     """
     if added.method == "password":
         return AuthenticationContext(context.account, Acr.AAL1, added.amr, added.at)
-    first_factor = tuple(value for value in context.amr if value == "pwd")
-    return _two(context.account, first_factor, added)
+    password = tuple(value for value in context.amr if value == "pwd")
+    if password or added.is_user_verified:
+        return _two(context.account, password, added)
+    # Signed in by a passkey alone, and shown one more possession: never `phr` by a key that
+    # verified nobody, and not that passkey once more, at a moment when it was not shown.
+    amr = _merged(added.amr, ("mfa",))
+    return AuthenticationContext(context.account, Acr.AAL2, amr, added.at)
 
 
 def _two(account: SubjectId, amr: tuple[str, ...], second: Verified) -> AuthenticationContext:

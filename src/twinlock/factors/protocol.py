@@ -9,9 +9,10 @@ and it must pass the shared suite in ``tests/factors/suite.py``: works once, not
 for another account, not after removal, not with garbage.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from sqlalchemy import Connection
 
@@ -120,6 +121,32 @@ class Factor(Protocol):
 
     def remove(self, db: Connection, account_id: SubjectId, authenticator_id: str) -> None:
         """Delete what this factor keeps of one authenticator."""
+        ...
+
+
+@runtime_checkable
+class NamesAccounts(Protocol):
+    """A factor whose answer says whose it is, and can stand for password and second factor."""
+
+    method: ClassVar[str]
+
+    def begin_discovery(self, *, now: datetime) -> Prompt:
+        """Return what the client needs to answer for an account that it has not named yet."""
+        ...
+
+    def account_of(self, db: Connection, answer: object) -> SubjectId | None:
+        """Return the account that an answer claims to come from; nothing of it is checked yet."""
+        ...
+
+
+@runtime_checkable
+class Describes(Protocol):
+    """A factor that knows more of its authenticators than their labels."""
+
+    def describe(
+        self, db: Connection, account_id: SubjectId
+    ) -> Mapping[str, Mapping[str, str | bool | None]]:
+        """Return what people may want to know, by authenticator id."""
         ...
 
 

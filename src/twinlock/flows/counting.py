@@ -107,6 +107,25 @@ class Counting:
             self._record_throttled(tx, taken, caller, method, subject=subject, now=now)
         return taken
 
+    def take_passkey_try(
+        self, tx: Connection, subject: SubjectId | None, caller: Caller, *, now: datetime
+    ) -> tuple[Try, ...] | Throttled:
+        """Count one answer of a passkey that comes without a password, for its network.
+
+        A browser that the account knows does not stand in its network's count: no neighbour
+        can lock its owner out. The account has its own count.
+        """
+        network = self._digest("network", network_of(caller.ip))
+        familiar, _ = self._familiar(tx, subject, network, caller, now=now)
+        if familiar.browser:
+            return ()
+        key = self._digest("passkey-network", network)
+        taken = store.take_try(tx, rule=self._parts.throttle.passkey_network, key=key, now=now)
+        if isinstance(taken, Throttled):
+            self._record_throttled(tx, taken, caller, "passkey", subject=None, now=now)
+            return taken
+        return (taken,)
+
     def take_decoy_try(self, tx: Connection, name: str, *, now: datetime) -> None:
         """Write what a second-factor try writes, so that a wrong password takes as long."""
         key = self._digest("decoy", login_key(name).text)

@@ -1,6 +1,6 @@
 """What an operator does to an account's factors: enroll beside the owner, remove, start anew."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -18,6 +18,7 @@ from twinlock.factors.authenticators.store import Authenticator
 from twinlock.factors.protocol import Factor, Holder, Prompt
 from twinlock.flows.changes import Changes
 from twinlock.flows.enrollment import issue_link
+from twinlock.flows.factors import LAST_PASSKEY, describe_all, is_only_way_in
 from twinlock.flows.outcomes import Refused
 from twinlock.flows.parts import Parts
 from twinlock.flows.verifying import Verifying
@@ -73,6 +74,10 @@ class FactorAdministration:
         """Return what the account has, if its seal holds."""
         found = self._parts.database.reading(self._changes.sealed_authenticators, account)
         return SEAL_BROKEN if found is None else found
+
+    def describe(self, account: Account) -> Mapping[str, Mapping[str, str | bool | None]]:
+        """Return what factors know of the account's authenticators, by authenticator id."""
+        return self._parts.database.reading(self._describe, account)
 
     def recovery_codes_left(self, account: Account) -> int:
         """Return how many recovery codes are left."""
@@ -184,6 +189,8 @@ class FactorAdministration:
         if removed is None:
             return NO_FACTOR
         left = [one for one in those if one is not removed]
+        if is_only_way_in(self._parts.factors, account, removed, left=left):
+            return LAST_PASSKEY
         generation = self._changes.raise_generation(tx, account, left, awaits_enrollment=not left)
         if generation is None:
             return CHANGED
@@ -216,6 +223,11 @@ class FactorAdministration:
         return issue_link(
             tx, self._parts, self._verifying, account.subject, generation=generation, now=now
         )
+
+    def _describe(
+        self, db: Connection, account: Account
+    ) -> Mapping[str, Mapping[str, str | bool | None]]:
+        return describe_all(self._parts.factors, db, account.subject)
 
     def _record(
         self,

@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from twinlock.accounts import store as accounts
+from twinlock.accounts.directory import Account
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.errors import SealBrokenError
 from twinlock.core.principal import User
-from twinlock.core.proof import Continued, NoSecondFactor, Reason, Rejected
+from twinlock.core.proof import Continued, NoSecondFactor, Reason, Rejected, SubjectId
 from twinlock.core.secrets import digest, new_id, new_secret
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import (
@@ -21,7 +22,8 @@ from twinlock.factors.authenticators.store import (
     AwaitsEnrollment,
     SealBroken,
 )
-from twinlock.factors.protocol import Factor, Holder
+from twinlock.factors.protocol import Describes, Factor, Holder, NamesAccounts
+from twinlock.factors.registry import Factors
 from twinlock.flows.changes import Allowed, Changes, Replaced
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, Refused, SignedIn, StepUpRequired
@@ -43,6 +45,9 @@ CLOCK_DRIFT = Refused(
     "clock_drift",
     "That code belongs to another time. Set the clock of your device to automatic and try again.",
 )
+LAST_PASSKEY = Refused(
+    "last_passkey", "This account has no password: its last passkey is its only way in."
+)
 _MAX_CANDIDATES = 21
 NOT_FOUND = Refused("not_found", "There is no such authenticator.")
 
@@ -58,10 +63,15 @@ class EnrollmentBegun:
 
 @dataclass(frozen=True, slots=True)
 class FactorList:
-    """What an account has."""
+    """What an account has.
+
+    Attributes:
+        details: What a factor knows of its authenticators beside that, by id.
+    """
 
     authenticators: Sequence[Authenticator]
     recovery_codes_left: int
+    details: Mapping[str, Mapping[str, str | bool | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +203,7 @@ class FactorManagement:
         match factors:
             case Authenticators(all=those):
                 left = self._parts.recovery_codes.count_left(db, user.id)
-                return FactorList(those, left)
+                return FactorList(those, left, describe_all(self._parts.factors, db, user.id))
             case NoSecondFactor():
                 return FactorList((), 0)
             case AwaitsEnrollment() | SealBroken():
@@ -377,6 +387,8 @@ class FactorManagement:
         if removed is None:
             return NOT_FOUND
         left = [one for one in allowed.authenticators if one is not removed]
+        if is_only_way_in(self._parts.factors, allowed.account, removed, left=left):
+            return LAST_PASSKEY
         changed = self._changes.replace_session(
             tx, allowed.account, left, Continued(user.context), user, caller, transport, now=now
         )
@@ -461,6 +473,27 @@ class FactorManagement:
                 details=details or {},
             ),
         )
+
+
+def describe_all(
+    factors: Factors, db: Connection, account: SubjectId
+) -> Mapping[str, Mapping[str, str | bool | None]]:
+    """Return what factors know of an account's authenticators, by authenticator id."""
+    described: dict[str, Mapping[str, str | bool | None]] = {}
+    for factor in factors:
+        if isinstance(factor, Describes):
+            described |= factor.describe(db, account)
+    return described
+
+
+def is_only_way_in(
+    factors: Factors, account: Account, removed: Authenticator, *, left: Sequence[Authenticator]
+) -> bool:
+    """Tell whether an account without a password signs in by *removed* and nothing else."""
+    if account.password_hash is not None:
+        return False
+    alone = {factor.method for factor in factors if isinstance(factor, NamesAccounts)}
+    return removed.method in alone and not any(one.method in alone for one in left)
 
 
 def _is_full(factor: Factor, authenticators_now: Sequence[Authenticator]) -> bool:

@@ -4,7 +4,8 @@
     (counts)  (edge)                     ├─ SecondFactorRequired ── submit_answer ── SignedIn
                                          └─ Denied                  (counts)
 
-At the token endpoint the code comes with the password: ``finish_with_code``.
+At the token endpoint the code comes with the password: ``finish_with_code``. A passkey alone
+comes by ``passkey_login.py``, and is admitted here as well.
 """
 
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from twinlock.core.proof import (
     Rejected,
     TwoFactors,
     Verified,
+    VerifiedPasskey,
 )
 from twinlock.core.secrets import digest, new_secret
 from twinlock.factors.authenticators.store import Authenticators, AwaitsEnrollment, SealBroken
@@ -105,7 +107,7 @@ class _Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class _Admitted:
+class Admitted:
     """A session that was written, and the browser that is known from now on."""
 
     opened: Opened
@@ -201,6 +203,36 @@ class Login:
         """Return fresh options of one method for a pending login."""
         return self._parts.database.transaction(self._begin_again, handle, method, now=now)
 
+    def admit_passkey(
+        self,
+        tx: Connection,
+        account: Account,
+        passkey: Verified,
+        request: Request,
+        *,
+        now: datetime,
+    ) -> Admitted | Denied:
+        """Open a session for a passkey that verified its user, inside the caller's transaction."""
+        return self._admit(tx, account, VerifiedPasskey(passkey), request, now=now)
+
+    def deny_passkey(
+        self,
+        tx: Connection,
+        account: Account | None,
+        rejected: Rejected,
+        caller: Caller,
+        method: str,
+        *,
+        now: datetime,
+    ) -> Denied:
+        """Write down why a passkey opens nothing."""
+        self._record_denial(tx, account, rejected.reason, caller, method, now=now)
+        return Denied()
+
+    def tell_passkey(self, done: Admitted | Denied, *, now: datetime) -> SignedIn | Denied:
+        """Return what the client gets, now that the transaction is committed."""
+        return self._told(done, now=now)
+
     def _look_up(
         self,
         tx: Connection,
@@ -225,7 +257,7 @@ class Login:
         request: Request,
         *,
         now: datetime,
-    ) -> _Admitted | SecondFactorRequired | EnrollmentRequired | Denied:
+    ) -> Admitted | SecondFactorRequired | EnrollmentRequired | Denied:
         ready = self._ready(seen, outcome, now=now)
         if isinstance(ready, Rejected):
             if ready.reason is not Reason.AWAITS_ENROLLMENT or seen.account is None:
@@ -311,7 +343,7 @@ class Login:
         request: Request,
         *,
         now: datetime,
-    ) -> _Admitted | Denied:
+    ) -> Admitted | Denied:
         if isinstance(ready.factors, NoSecondFactor):
             self._parts.accounts.write_subject(tx, ready.account, now=now)
             self._counting.give_back(tx, seen.tries)
@@ -374,9 +406,11 @@ class Login:
         factors = self._verifying.factors_of(tx, account)
         if not isinstance(factors, Authenticators):
             return Denied()
-        offered, state = self._verifying.offer(tx, factors, begun, now=now)
-        pending_store.set_state(tx, begun.digest, state=state)
-        return next((one for one in offered if one.method == method), Denied())
+        renewed = self._verifying.renew(tx, factors, begun, method, now=now)
+        if renewed is None:
+            return Denied()
+        offered, state = renewed
+        return offered if pending_store.replace_state(tx, begun, state=state) else Denied()
 
     def _check_answer(
         self,
@@ -389,7 +423,7 @@ class Login:
         request: Request,
         *,
         now: datetime,
-    ) -> _Admitted | Denied:
+    ) -> Admitted | Denied:
         factors = self._verifying.factors_of(tx, account)
         if not isinstance(factors, Authenticators) or begun.proven_at is None:
             self._record_denial(tx, account, Reason.SEAL_BROKEN, request.caller, method, now=now)
@@ -466,7 +500,7 @@ class Login:
 
     def _admit(
         self, tx: Connection, account: Account, proof: Proof, request: Request, *, now: datetime
-    ) -> _Admitted | Denied:
+    ) -> Admitted | Denied:
         """Open a session, if the account is still what it was when the login began."""
         caller = request.caller
         if not account_store.touch_subject(tx, account.subject, seen=account.generation, now=now):
@@ -494,11 +528,11 @@ class Login:
                 details={"acr": opened.context.acr, "amr": list(opened.context.amr)},
             ),
         )
-        return _Admitted(opened, known)
+        return Admitted(opened, known)
 
-    def _told(self, done: _Admitted | Other, *, now: datetime) -> SignedIn | Other:
+    def _told(self, done: Admitted | Other, *, now: datetime) -> SignedIn | Other:
         """Return what the client gets, now that the transaction is committed."""
-        if not isinstance(done, _Admitted):
+        if not isinstance(done, Admitted):
             return done
         credentials = self._opening.issue(done.opened, now=now)
         return SignedIn(credentials, done.opened.context, done.known_browser)

@@ -95,6 +95,12 @@ class Reauthentication:
         """Offer what this account can prove again."""
         return self._parts.database.transaction(self._begin, user, acr, caller, now=now)
 
+    def begin_again(
+        self, user: User, handle: str, method: str, *, now: datetime
+    ) -> Offered | Denied:
+        """Return fresh options of one method, voiding the older ones; the counts stay."""
+        return self._parts.database.transaction(self._begin_again, user, handle, method, now=now)
+
     def count_password(
         self, user: User, handle: str, caller: Caller, *, now: datetime
     ) -> PasswordCounted | Denied | Throttled:
@@ -191,6 +197,22 @@ class Reauthentication:
         pending_store.insert_pending(tx, begun)
         pending_store.delete_oldest(tx, begun, kept=self._parts.lifetimes.max_pending)
         return ReauthenticationBegun(handle, offered)
+
+    def _begin_again(
+        self, tx: Connection, user: User, handle: str, method: str, *, now: datetime
+    ) -> Offered | Denied:
+        found = self._find(tx, user, handle, now=now)
+        if isinstance(found, Denied):
+            return found
+        begun, account = found
+        factors = self._verifying.factors_of(tx, account)
+        if not isinstance(factors, Authenticators):
+            return Denied()
+        renewed = self._verifying.renew(tx, factors, begun, method, now=now)
+        if renewed is None:
+            return Denied()
+        offered, state = renewed
+        return offered if pending_store.replace_state(tx, begun, state=state) else Denied()
 
     def _can_reach_phr(self, factors: Authenticators | NoSecondFactor) -> bool:
         if isinstance(factors, NoSecondFactor):

@@ -1,5 +1,6 @@
 """Checking a second factor inside a flow's transaction, the same for every door."""
 
+import json
 import logging
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,6 +13,7 @@ from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.errors import SealBrokenError
 from twinlock.core.proof import NoSecondFactor, Reason, Rejected, SubjectId, Verified
+from twinlock.core.secrets import from_base64url, to_base64url
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import Authenticators, AwaitsEnrollment, SealBroken
 from twinlock.factors.protocol import Factor
@@ -52,15 +54,41 @@ class Verifying:
     def offer(
         self, tx: Connection, factors: Authenticators, begun: Pending, *, now: datetime
     ) -> tuple[tuple[Offered, ...], bytes | None]:
-        """Return the methods that may be used, and the sealed state of the one that has some."""
+        """Return the methods that may be used, and the sealed states of those that have some."""
         offered: list[Offered] = []
-        state: bytes | None = None
+        states: dict[str, bytes] = {}
         for factor in self._available(tx, factors):
             prompt = factor.begin_verification(tx, factors.account, now=now)
             offered.append(Offered(factor.method, prompt.options or None))
             if prompt.state is not None:
-                state = self.seal_state(prompt.state, begun)
-        return tuple(offered), state
+                states[factor.method] = prompt.state
+        return tuple(offered), self._seal_states(states, begun)
+
+    def renew(
+        self,
+        tx: Connection,
+        factors: Authenticators,
+        begun: Pending,
+        method: str,
+        *,
+        now: datetime,
+    ) -> tuple[Offered, bytes | None] | None:
+        """Return fresh options of one method, and all states sealed with its new one.
+
+        The states of other methods stay; None when the account has no such method.
+        """
+        factor = next((one for one in self._available(tx, factors) if one.method == method), None)
+        if factor is None:
+            return None
+        try:
+            states = self._open_states(begun)
+        except SealBrokenError:
+            states = {}
+        prompt = factor.begin_verification(tx, factors.account, now=now)
+        states.pop(method, None)
+        if prompt.state is not None:
+            states[method] = prompt.state
+        return Offered(method, prompt.options or None), self._seal_states(states, begun)
 
     def method_of_code(self, factors: Authenticators, code: str) -> str:
         """Tell which method a typed code belongs to: short ones of digits alone are an app's."""
@@ -90,13 +118,47 @@ class Verifying:
         if taken is not None and factor.is_short_code and self._counting.is_stopped(taken):
             return Rejected(Reason.STOPPED)
         try:
-            state = self.open_state(begun) if begun is not None else None
+            state = self._open_states(begun).get(method) if begun is not None else None
         except SealBrokenError:
             return Rejected(Reason.SEAL_BROKEN)
+        return self._check(tx, factors, factor, state, answer, taken, caller, now=now)
+
+    def verify_alone(
+        self,
+        tx: Connection,
+        factors: Authenticators,
+        method: str,
+        state: bytes,
+        answer: object,
+        taken: Try,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> Verified | Rejected:
+        """Check an answer that is to stand for password and second factor, to a *state* of ours."""
+        factor = self._parts.factors.get(method)
+        if factor is None or method not in factors.methods:
+            return Rejected(Reason.METHOD_NOT_AVAILABLE)
+        return self._check(tx, factors, factor, state, answer, taken, caller, now=now)
+
+    def _check(
+        self,
+        tx: Connection,
+        factors: Authenticators,
+        factor: Factor,
+        state: bytes | None,
+        answer: object,
+        taken: Try | None,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> Verified | Rejected:
         checked = factor.finish_verification(tx, factors.account, state, answer, now=now)
         if isinstance(checked, Rejected):
             if checked.reason is Reason.SPENT and taken is not None:
                 self._counting.give_back(tx, (taken,))
+            if checked.reason is Reason.SIGN_COUNT_FELL:
+                self._raise_alarm(tx, factors.account, factor.method, checked, caller, now=now)
             return checked
         if checked.evidence is not None:
             if factors.get(checked.evidence) is None:
@@ -105,7 +167,7 @@ class Verifying:
             authenticators.note_use(tx, checked.evidence, now=now)
         if taken is not None:
             self._counting.note_right_answer(tx, taken)
-        if method == self._parts.recovery_codes.method:
+        if factor.method == self._parts.recovery_codes.method:
             audit.record(
                 tx,
                 Event(EventType.RECOVERY_CODE_SPENT, now, caller, subject=factors.account),
@@ -158,6 +220,43 @@ class Verifying:
             column="state",
             row=begun.digest.hex(),
             account=begun.subject,
+        )
+
+    def _seal_states(self, states: Mapping[str, bytes], begun: Pending) -> bytes | None:
+        if not states:
+            return None
+        texts = {method: to_base64url(state) for method, state in states.items()}
+        return self.seal_state(json.dumps(texts).encode("ascii"), begun)
+
+    def _open_states(self, begun: Pending) -> dict[str, bytes]:
+        opened = self.open_state(begun)
+        texts = json.loads(opened) if opened is not None else {}
+        return {method: from_base64url(text) for method, text in texts.items()}
+
+    def _raise_alarm(
+        self,
+        tx: Connection,
+        account: SubjectId,
+        method: str,
+        rejected: Rejected,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> None:
+        """Say aloud that a key seems to exist twice (WebAuthn Level 3 section 6.1.1)."""
+        log.critical("passkey_copy_suspected", extra={"subject": account})
+        details = {"authenticator": rejected.evidence or ""}
+        audit.record(
+            tx,
+            Event(
+                EventType.PASSKEY_COPIED,
+                now,
+                caller,
+                subject=account,
+                reason=rejected.reason,
+                method=method,
+                details=details,
+            ),
         )
 
     def _method_of(self, code: str, lengths: Mapping[int, str]) -> str:

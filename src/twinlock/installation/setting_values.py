@@ -107,6 +107,14 @@ def read_host(given: str) -> str:
     raise ValueError("should be an address or a host name, without port or scheme")
 
 
+def read_rp_id(given: str) -> str:
+    """Return a host name that passkeys can be bound to; an address cannot be one."""
+    host = given.strip().lower()
+    if not re.fullmatch(_HOST_NAME, host, re.ASCII) or re.fullmatch(r"[\d.]+", host):
+        raise ValueError("should be a host name, without scheme and port, and no address")
+    return host
+
+
 def read_network(given: object) -> Network:
     """Return the network of a text such as ``10.0.0.0/8``; never the whole internet."""
     if isinstance(given, IPv4Network | IPv6Network):
@@ -160,6 +168,11 @@ def read_smtp_url(given: SecretStr) -> SecretStr:
     if not mark or not rest or scheme not in {"smtp", "smtps"}:
         raise ValueError("should begin with smtp:// or smtps:// and name a host")
     return given
+
+
+def is_below(host: str, parent: str) -> bool:
+    """Tell whether *host* is *parent*, or a name below it."""
+    return host == parent or host.endswith(f".{parent}")
 
 
 def is_address(host: str) -> bool:

@@ -5,6 +5,7 @@ from twinlock.accounts.entries import tables as entries
 from twinlock.audit import tables as audit
 from twinlock.audit.chain import tables as audit_chain
 from twinlock.factors.authenticators import tables as authenticators
+from twinlock.factors.passkey import tables as passkey
 from twinlock.factors.recovery_codes import tables as recovery_codes
 from twinlock.factors.totp import tables as totp
 from twinlock.installation import tables as installation
@@ -20,6 +21,7 @@ ALL = (
     authenticators,
     entries,
     installation,
+    passkey,
     pending,
     recovery_codes,
     sessions,

@@ -12,8 +12,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from twinlock.core.proof import Acr, SubjectId
+from twinlock.db.conflict import on_conflict
 from twinlock.db.types import UtcDateTime
 from twinlock.pending.tables import pending
+
+_NOBODY = "0" * 32
 
 
 class Purpose(StrEnum):
@@ -24,6 +27,7 @@ class Purpose(StrEnum):
     REAUTHENTICATION = "reauthentication"
     LOGIN_ENROLLMENT = "login_enrollment"
     ENROLLMENT_LINK = "enrollment_link"
+    SPENT = "spent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,15 @@ TAKE_TRY = (
     .values(tries=pending.c.tries + 1)
     .returning(pending)
 )
+REPLACE_STATE = (
+    update(pending)
+    .where(
+        pending.c.digest == bindparam("handle"),
+        pending.c.state.is_not_distinct_from(bindparam("old_state")),
+    )
+    .values(state=bindparam("new_state"))
+)
+INSERT_SPENT = insert(pending).ext(on_conflict("DO NOTHING"))
 SET_STATE = (
     update(pending)
     .where(pending.c.digest == bindparam("handle"))
@@ -147,6 +160,17 @@ def set_state(tx: Connection, digest: bytes, *, state: bytes | None) -> None:
     tx.execute(SET_STATE, {"handle": digest, "new_state": state})
 
 
+def replace_state(tx: Connection, begun: Pending, *, state: bytes | None) -> bool:
+    """Replace the factors' states; False when they are no longer those that were read."""
+    params = {"handle": begun.digest, "old_state": begun.state, "new_state": state}
+    return tx.execute(REPLACE_STATE, params).rowcount == 1
+
+
+def spend_unstored(tx: Connection, digest: bytes, *, expires_at: datetime, now: datetime) -> bool:
+    """Spend a handle that has had no row until now, once; the row lives as long as it would."""
+    return tx.execute(INSERT_SPENT, _spent_row(digest, expires_at, now)).rowcount == 1
+
+
 def spend(tx: Connection, begun: Pending, *, now: datetime) -> bool:
     """Finish what was begun, once; False when somebody was first or it died."""
     params = {"handle": begun.digest, "seen": begun.generation, "moment": now}
@@ -186,6 +210,25 @@ def count_with_older_state(db: Connection, *, before: datetime, now: datetime) -
 def expire(tx: Connection, *, now: datetime, limit: int) -> int:
     """Delete at most *limit* rows whose time is over; return how many."""
     return tx.execute(EXPIRE_PENDING, {"moment": now, "limit": limit}).rowcount
+
+
+def _spent_row(digest: bytes, expires_at: datetime, now: datetime) -> dict[str, Any]:
+    """Return the row of a spent handle: nobody's, so that no change of an account revives it."""
+    return {
+        "digest": digest,
+        "purpose": Purpose.SPENT,
+        "subject_id": _NOBODY,
+        "generation": 0,
+        "session_id": None,
+        "method": None,
+        "acr": None,
+        "proven_at": None,
+        "scope": "",
+        "state": None,
+        "tries": 0,
+        "expires_at": expires_at,
+        "created_at": now,
+    }
 
 
 def _pending(row: Row[Any] | None) -> Pending | None:

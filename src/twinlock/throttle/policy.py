@@ -110,6 +110,10 @@ PASSWORD_STRANGERS: Final = Rule(
 PASSWORD_KNOWN_BROWSER: Final = Rule("password_known_browser", (Limit(10, timedelta(minutes=10)),))
 
 
+PASSKEY_NETWORK: Final = Rule("passkey_network", (Limit(100, timedelta(hours=1)),))
+"""Answers of passkeys that come without a password, whomever they name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Counted:
     """A rule and the keyed digest of what it counts for."""
@@ -147,6 +151,7 @@ class ThrottleRules:
     password_account_network: Rule = PASSWORD_ACCOUNT_NETWORK
     password_strangers: Rule = PASSWORD_STRANGERS
     password_known_browser: Rule = PASSWORD_KNOWN_BROWSER
+    passkey_network: Rule = PASSKEY_NETWORK
     familiar_for: FamiliarFor = FAMILIAR_FOR
 
     def password_rules(

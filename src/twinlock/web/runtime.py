@@ -18,6 +18,7 @@ from twinlock.flows.opening import Opening
 from twinlock.flows.own_security import OwnSecurity
 from twinlock.flows.own_sessions import OwnSessions
 from twinlock.flows.parts import Parts
+from twinlock.flows.passkey_login import PasskeyLogin
 from twinlock.flows.reauthentication import Reauthentication
 from twinlock.flows.refresh import Refresh
 from twinlock.web.asking import Asking
@@ -51,6 +52,7 @@ class Runtime:
     opening: Opening
     login: Login
     enrollment: Enrollment
+    passkey_login: PasskeyLogin
     refresh: Refresh
     factors: FactorManagement
     reauthentication: Reauthentication
