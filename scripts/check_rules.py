@@ -58,8 +58,8 @@ HOSTS_OWN = ("contrib/*",)
 ORM = ("sqlalchemy.ext.asyncio", "sqlalchemy.ext.declarative", "sqlalchemy.orm")
 # Heavy, and most apps never use them: they may be imported where they are needed.
 LATE_IMPORTS = (
-    "aiosmtplib", "alembic", "argon2", "bcrypt", "httpx2", "jinja2", "psycopg", "rich", "segno",
-    "twinlock.cli", "twinlock.migrations", "twinlock.pages", "twinlock.testing", "uvicorn",
+    "aiosmtplib", "alembic", "argon2", "bcrypt", "dotenv", "httpx2", "jinja2", "psycopg", "rich",
+    "segno", "twinlock.cli", "twinlock.migrations", "twinlock.pages", "twinlock.testing", "uvicorn",
     "webauthn",
 )  # fmt: skip
 # Packages that promise a name to users, and load it when it is first asked for (PEP 562).

@@ -1,7 +1,6 @@
 """Settings: where they come from, what is refused, and that nothing secret shows."""
 
 import json
-import logging
 import os
 import traceback
 from dataclasses import fields, replace
@@ -830,21 +829,6 @@ def test_a_refused_secret_is_not_repeated(
 
     assert hidden("".join(traceback.format_exception(refused.value)))
     assert refused.value.__context__ is None
-
-
-def test_the_debug_log_of_the_settings_library_shows_nothing(
-    environ: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """pydantic-settings logs what each source holds when this variable is set."""
-    environ.setenv("PYDANTIC_SETTINGS_DEBUG", "1")
-    for name, value in SECRETS.items():
-        environ.setenv(name, value)
-
-    with caplog.at_level(logging.DEBUG):
-        Settings()
-
-    assert "_Outside" in caplog.text
-    assert hidden(caplog.text)
 
 
 def test_secrets_may_be_given_in_code() -> None:

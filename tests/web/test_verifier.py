@@ -317,7 +317,7 @@ from fastapi import FastAPI
 from twinlock import CurrentUser, require
 from twinlock.tokens import Verifier
 Verifier(issuer="https://login.example.com").install(FastAPI())
-print(sorted({"sqlalchemy", "alembic", "httpx2", "pydantic_settings"} & set(sys.modules)))
+print(sorted({"sqlalchemy", "alembic", "httpx2", "dotenv"} & set(sys.modules)))
 """
 
     done = subprocess.run(

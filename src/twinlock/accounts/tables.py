@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, String, Table, Text
 
-from twinlock.db.base import metadata
+from twinlock.db.base import metadata, partial_index
 from twinlock.db.types import Id, UtcDateTime
 
 account = Table(
@@ -40,10 +40,6 @@ subject = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Index("ix_subject_host_id", "host_id"),
 )
-Index(
-    "uq_subject_host_id_open",
-    subject.c.host_id,
-    unique=True,
-    sqlite_where=subject.c.closed_at.is_(None),
-    postgresql_where=subject.c.closed_at.is_(None),
+partial_index(
+    "uq_subject_host_id_open", subject.c.host_id, where=subject.c.closed_at.is_(None), unique=True
 )

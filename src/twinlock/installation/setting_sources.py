@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from dotenv import dotenv_values
-
 PREFIX: Final = "TWINLOCK_"
 CONFIG_FILE: Final = PREFIX + "CONFIG_FILE"
 SECRETS_DIR: Final = PREFIX + "SECRETS_DIR"
@@ -119,6 +117,8 @@ class _Reader:
         """Take our names from *path*, which the host's application may share with us."""
         if not path.is_file():
             return
+        from dotenv import dotenv_values  # for those who have such a file
+
         try:
             variables = dotenv_values(path, encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:

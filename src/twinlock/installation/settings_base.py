@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 from pydantic import (
+    BaseModel,
+    ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     PrivateAttr,
@@ -19,9 +21,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from twinlock.core.errors import ConfigurationError
 from twinlock.installation.setting_sources import (
@@ -86,11 +86,10 @@ class ShownSetting:
     source: str
 
 
-class ExplainedSettings(BaseSettings):
+class ExplainedSettings(BaseModel):
     """The base of `Settings`: sources, provenance, errors and what may be shown."""
 
-    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
-        env_prefix=PREFIX,
+    model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
@@ -100,17 +99,12 @@ class ExplainedSettings(BaseSettings):
 
     _places: dict[str, str] = PrivateAttr(default_factory=dict)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Put everything from outside behind what was given in code."""
-        return init_settings, _Outside(settings_cls)
+    def __init__(self, **given: Any) -> None:
+        """Read everything from outside, behind what is given in code."""
+        outside = read_outside(
+            type(self).model_fields.keys(), environ=os.environ, folder=Path.cwd()
+        )
+        super().__init__(**given, **{_OUTSIDE: outside})
 
     @model_validator(mode="wrap")
     @classmethod
@@ -185,22 +179,6 @@ class ExplainedSettings(BaseSettings):
         if field is not None and field.examples:
             line += f" Example: {problem.setting}={field.examples[0]}"
         return line
-
-
-class _Outside(PydanticBaseSettingsSource):
-    """Environment, `.env`, secrets folder and TOML file, read in one go.
-
-    Their values travel in one object that does not show them: pydantic-settings can be told to
-    log what each source holds.
-    """
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Return nothing: all values come at once."""
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        names = self.settings_cls.model_fields.keys()
-        return {_OUTSIDE: read_outside(names, environ=os.environ, folder=Path.cwd())}
 
 
 def variable(name: str) -> str:

@@ -4,6 +4,7 @@ from twinlock.accounts import tables as accounts
 from twinlock.accounts.entries import tables as entries
 from twinlock.audit import tables as audit
 from twinlock.audit.chain import tables as audit_chain
+from twinlock.db.base import tell_dialects
 from twinlock.factors.authenticators import tables as authenticators
 from twinlock.factors.passkey import tables as passkey
 from twinlock.factors.recovery_codes import tables as recovery_codes
@@ -30,3 +31,5 @@ ALL = (
     totp,
 )
 """The modules that declare tables; importing them fills the one `MetaData`."""
+
+tell_dialects()

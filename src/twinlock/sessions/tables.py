@@ -11,7 +11,7 @@ from sqlalchemy import (
     Text,
 )
 
-from twinlock.db.base import metadata
+from twinlock.db.base import metadata, partial_index
 from twinlock.db.types import Id, UtcDateTime
 
 session = Table(
@@ -38,9 +38,4 @@ session = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Index("ix_session_subject_id_created_at", "subject_id", "created_at"),
 )
-Index(
-    "ix_session_ended_at",
-    session.c.ended_at,
-    sqlite_where=session.c.ended_at.is_not(None),
-    postgresql_where=session.c.ended_at.is_not(None),
-)
+partial_index("ix_session_ended_at", session.c.ended_at, where=session.c.ended_at.is_not(None))

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, Index, Integer, LargeBinary, String, Table
 
-from twinlock.db.base import metadata
+from twinlock.db.base import metadata, partial_index
 from twinlock.db.types import Id, UtcDateTime
 
 _in_a_row = Column("in_a_row", Integer, nullable=False)  # tries since the last right answer
@@ -17,12 +17,7 @@ throttle = Table(
     Column("expires_at", UtcDateTime, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     # A row of wrong answers is kept until a right one ends it.
-    Index(
-        "ix_throttle_expires_at",
-        "expires_at",
-        sqlite_where=_in_a_row == 0,
-        postgresql_where=_in_a_row == 0,
-    ),
+    partial_index("ix_throttle_expires_at", "expires_at", where=_in_a_row == 0),
 )
 
 familiar = Table(
