@@ -1,0 +1,90 @@
+"""Find the texts of the pages, and hold the catalogues against them.
+
+    python scripts/messages.py [--check]
+
+writes every text that a catalogue of `src/twinlock/pages/locale` lacks into it, untranslated, and
+takes out those that are gone; `--check` changes nothing and exits with 1 if a catalogue is not
+complete.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po, write_po
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ROOT / "src" / "twinlock" / "pages"
+LANGUAGES = ("de", "fr", "es", "ja", "ar")
+KEYWORDS = {"_": None, "mark": None, "ngettext": (1, 2)}
+METHODS = [("**.py", "python"), ("**.html", "jinja2")]
+OPTIONS = {"**.html": {"silent": "false", "trim_blocks": "true", "lstrip_blocks": "true"}}
+
+Message = str | tuple[str, ...]
+
+
+def messages() -> Iterator[Message]:
+    """Return every text of the pages, once."""
+    found: dict[Message, None] = {}
+    for _, _, text, _, _ in extract_from_dir(
+        PAGES, METHODS, OPTIONS, KEYWORDS, strip_comment_tags=True
+    ):
+        found[tuple(text) if isinstance(text, (list, tuple)) else text] = None
+    yield from found
+
+
+def catalogue_of(language: str) -> Catalog:
+    """Return what there is in a language."""
+    file = PAGES / "locale" / f"{language}.po"
+    if not file.exists():
+        return Catalog(locale=language)
+    with file.open("rb") as stream:
+        return read_po(stream, locale=language)
+
+
+def missing(language: str) -> list[Message]:
+    """Return the texts that a language lacks."""
+    catalogue = catalogue_of(language)
+    return [text for text in messages() if not is_complete(catalogue, text)]
+
+
+def is_complete(catalogue: Catalog, text: Message) -> bool:
+    """Say whether a text is translated, in all numbers that the language has."""
+    entry = catalogue.get(text if isinstance(text, str) else text[0])
+    if entry is None or entry.fuzzy:
+        return False
+    if isinstance(text, str):
+        return bool(entry.string)
+    numbers = entry.string or ()
+    return len(numbers) == catalogue.num_plurals and all(numbers)
+
+
+def update(language: str) -> None:
+    """Write the texts of now into a catalogue, with the translations that it has."""
+    old = catalogue_of(language)
+    new = Catalog(locale=language, project="Twinlock", version="", header_comment="", fuzzy=False)
+    for text in sorted(messages(), key=str):
+        known = old.get(text if isinstance(text, str) else text[0])
+        new.add(text, known.string if known else "")
+    with (PAGES / "locale" / f"{language}.po").open("wb") as stream:
+        write_po(stream, new, width=100, sort_output=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Check or update every catalogue."""
+    if "--check" not in arguments:
+        for language in LANGUAGES:
+            update(language)
+    lacking = {language: missing(language) for language in LANGUAGES}
+    for language, texts in lacking.items():
+        for text in texts:
+            print(f"{language}: {text!r}", file=sys.stderr)
+    return 1 if any(lacking.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

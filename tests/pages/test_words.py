@@ -1,0 +1,103 @@
+"""Every language is complete, and the browser chooses."""
+
+import re
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from scripts import messages
+from tests.pages.browser import Browser
+from tests.support.house import House
+from twinlock.pages.texts import LANGUAGES, catalogues, language_for
+
+FIELD = re.compile(r"%\(\w+\)s")
+
+
+@pytest.mark.parametrize("language", messages.LANGUAGES)
+def test_no_text_is_missing(language: str) -> None:
+    """Mend it with: python scripts/messages.py, and translate what it tells."""
+    assert messages.missing(language) == []
+
+
+@pytest.mark.parametrize("language", messages.LANGUAGES)
+def test_translations_hold_what_is_filled_in_and_no_markup(language: str) -> None:
+    for entry in messages.catalogue_of(language):
+        if not entry.id:
+            continue
+        source = entry.id if isinstance(entry.id, str) else entry.id[0]
+        told = [entry.string] if isinstance(entry.string, str) else entry.string or ()
+        for text in told:
+            assert set(FIELD.findall(text)) == set(FIELD.findall(source)), source
+            assert not set("<>") & set(text)
+            assert FIELD.sub("", text).count("%") == 0
+
+
+@pytest.mark.parametrize(
+    "accepted,expected",
+    [
+        ("", "en"),
+        ("de", "de"),
+        ("de-AT,de;q=0.9,en;q=0.8", "de"),
+        ("nl,fr;q=0.5,es;q=0.7", "es"),
+        ("ja;q=0,en", "en"),
+        ("AR-EG", "ar"),
+        ("xx", "en"),
+        ("de;q=nonsense, fr", "fr"),
+        (";;;,,,===", "en"),
+        ("de;q=1" * 10_000, "en"),
+    ],
+)
+def test_the_browser_chooses_the_language(accepted: str, expected: str) -> None:
+    assert language_for(accepted) == expected
+
+
+def test_pages_speak_the_language_and_name_it(sqlite_house: House, client: TestClient) -> None:
+    for language in LANGUAGES:
+        browser = Browser(sqlite_house.client(), language=language)
+        page = browser.open("/login")
+        words = catalogues()[language].gettext("Username or e-mail")
+
+        assert words in browser.text
+        assert f'<html lang="{language}"' in page.text
+        assert ('dir="rtl"' in page.text) is (language == "ar")
+        assert page.headers["content-language"] == language
+        assert "Accept-Language" in page.headers["vary"]
+
+
+def test_an_operator_overrides_name_logo_colours_and_single_templates(
+    sqlite_house: House, tmp_path: Path
+) -> None:
+    templates = tmp_path / "templates"
+    (templates / "logout").mkdir(parents=True)
+    (templates / "logout" / "signed_out.html").write_text(
+        '{% extends "auth.html" %}{% block title %}Bye{% endblock %}'
+        "{% block main %}<h1>Bye from {{ service }}</h1>{% endblock %}"
+    )
+    sheet, logo = tmp_path / "theme.css", tmp_path / "logo.svg"
+    sheet.write_text(":root{--key:#5b2a86}")
+    logo.write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    themed = sqlite_house.again(
+        service_name="Harbour & Sons",
+        pages_templates=templates,
+        pages_stylesheet=sheet,
+        pages_logo=logo,
+    )
+
+    with themed.open():
+        browser = Browser(themed.client())
+        assert "Bye from Harbour & Sons" in (browser.open("/logout"), browser.text)[1]
+        page = browser.open("/login").text
+        links = browser.read().links
+        assert "Harbour &amp; Sons" in page
+        css = next(link for link in links if link.endswith(".css"))
+        assert browser.client.get(css).text.endswith("--key:#5b2a86}")
+        assert any("/static/logo." in link for link in links)
+
+
+def test_a_logo_that_is_no_picture_stops_the_start(sqlite_house: House, tmp_path: Path) -> None:
+    odd = tmp_path / "logo.html"
+    odd.write_text("<script>")
+
+    with pytest.raises(Exception, match=r"neither \.svg"):
+        sqlite_house.again(pages_logo=odd)
