@@ -143,6 +143,7 @@ def test_every_throttle_rule_can_be_set_and_keeps_its_window() -> None:
         password_tries_network_1h=6,
         password_tries_strangers_24h=7,
         password_tries_known_browser_10min=8,
+        passkey_tries_network_1h=9,
     )
 
     rules = settings.throttle_rules()
@@ -159,6 +160,7 @@ def test_every_throttle_rule_can_be_set_and_keeps_its_window() -> None:
         "password_network": [6],
         "password_strangers": [7],
         "password_known_browser": [8],
+        "passkey_network": [9],
     }
     default = ThrottleRules()
     assert [
@@ -883,5 +885,77 @@ def test_every_setting_explains_itself_and_its_example_is_accepted(
     example = example.replace("<older>", to_base64url(OLDER))
 
     environ.setenv(variable(name), example)
+    if name.startswith("rp_"):  # which have to fit the base URL
+        environ.setenv("TWINLOCK_BASE_URL", "https://app.example.com")
 
     assert Settings().masked()[variable(name)].source == "the environment"
+
+
+# Passkeys
+
+
+@pytest.mark.parametrize(
+    "base_url, rp_id",
+    [
+        ("http://localhost:8000", "localhost"),
+        ("https://login.example.com", "login.example.com"),
+        ("https://login.example.com:8443", "login.example.com"),
+        ("http://127.0.0.1:8000", None),
+        ("http://[::1]:8000", None),
+    ],
+)
+def test_passkeys_belong_to_the_host_of_the_base_url(base_url: str, rp_id: str | None) -> None:
+    settings = Settings(base_url=base_url)
+
+    assert settings.rp_id == rp_id
+    assert settings.passkey_origins() == (base_url,)
+
+
+def test_passkeys_may_belong_to_a_parent_that_other_origins_share() -> None:
+    settings = Settings(
+        base_url="https://login.example.com",
+        rp_id="Example.com",
+        rp_origins=["https://app.example.com/", "https://example.com"],
+    )
+
+    assert settings.rp_id == "example.com"
+    assert settings.passkey_origins() == (
+        "https://login.example.com",
+        "https://app.example.com",
+        "https://example.com",
+    )
+
+
+@pytest.mark.parametrize(
+    "rp_id, complaint",
+    [
+        ("example.org", "the host of TWINLOCK_BASE_URL, or a parent of it"),
+        ("evil-example.com", "the host of TWINLOCK_BASE_URL, or a parent of it"),
+        ("a.login.example.com", "the host of TWINLOCK_BASE_URL, or a parent of it"),
+        ("com", "not be a whole top-level domain"),
+        ("https://example.com", "a host name"),
+        ("example.com:443", "a host name"),
+        ("192.0.2.1", "a host name"),
+        ("", "a host name"),
+    ],
+)
+def test_an_rp_id_that_no_browser_takes_is_refused(rp_id: str, complaint: str) -> None:
+    told = refusal(base_url="https://login.example.com", rp_id=rp_id)
+
+    assert "TWINLOCK_RP_ID" in told
+    assert complaint in told
+
+
+@pytest.mark.parametrize(
+    "origin, complaint",
+    [
+        ("https://example.org", "on the host of TWINLOCK_RP_ID"),
+        ("http://app.example.com", "begin with https://"),
+        ("https://app.example.com/path", "nothing after it"),
+    ],
+)
+def test_origins_that_cannot_use_passkeys_are_refused(origin: str, complaint: str) -> None:
+    told = refusal(base_url="https://example.com", rp_origins=[origin])
+
+    assert "TWINLOCK_RP_ORIGINS" in told
+    assert complaint in told

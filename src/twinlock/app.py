@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 from fastapi import APIRouter, FastAPI
 
-from twinlock.accounts.directory import Directory
+from twinlock.accounts.directory import ChecksPasswords, Directory
 from twinlock.accounts.password_check import PasswordCheck
 from twinlock.accounts.passwords import HashProfile
 from twinlock.accounts.store import OwnAccounts
@@ -241,11 +241,13 @@ def build_parts(
     clock: Clock = utc_now,
     scopes: frozenset[str] = frozenset(),
     has_directory: bool = False,
+    sees_passwords: bool = True,
 ) -> Parts:
     """Open an installation: its keys, its database, and what belongs to both.
 
     Args:
         has_directory: Whether accounts are a host's, and not ours.
+        sees_passwords: Whether their password hashes are told; not where a host checks them.
 
     Raises:
         InstallationError: Keys and database do not fit, or there are none.
@@ -281,6 +283,7 @@ def build_parts(
         issuer=settings.base_url,
         audience=settings.audience,
         scopes=scopes,
+        sees_passwords=sees_passwords,
     )
 
 
@@ -335,7 +338,13 @@ def build_runtime(
         InstallationError: Keys and database do not fit, or there are none.
         DatabaseUnavailableError: The database does not answer.
     """
-    parts = build_parts(settings, clock=clock, scopes=scopes, has_directory=directory is not None)
+    parts = build_parts(
+        settings,
+        clock=clock,
+        scopes=scopes,
+        has_directory=directory is not None,
+        sees_passwords=not isinstance(directory, ChecksPasswords),
+    )
     flows = build_flows(parts, settings)
     try:
         flows.password_check.set_proportions(count_schemes(parts))

@@ -1,5 +1,8 @@
 """``/api/passkey``: signing in with a passkey alone."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -9,6 +12,7 @@ from sqlalchemy import text
 
 from tests.support.home import told
 from tests.support.house import OPERATOR, PASSWORD, House, bearer, begin_login, sign_in, token
+from twinlock.flows.factor_administration import Removed
 from twinlock.testing.authenticator import FakeAuthenticator
 
 
@@ -336,3 +340,57 @@ def test_without_passkeys_an_account_that_has_one_stays_shut(sqlite_house: House
         assert token(client, "johndoe", PASSWORD).status_code == 403
         code = enrolled["recovery_codes"][0]
         assert token(client, "johndoe", PASSWORD, otp=code).status_code == 200
+
+
+def test_who_uses_no_passkey_loads_no_webauthn(sqlite_house: House) -> None:
+    """In a process of its own, which signs in with a password."""
+    sqlite_house.create()
+    script = (
+        "import sys\n"
+        "from fastapi.testclient import TestClient\n"
+        "from twinlock.app import create_app\n"
+        "from twinlock.config import Settings\n"
+        "with TestClient(create_app(Settings()), base_url='http://localhost:8000') as client:\n"
+        "    body = {'username': 'nobody', 'password': 'x' * 9}\n"
+        "    assert client.post('/api/login', json=body).status_code == 401\n"
+        "    assert client.post('/api/passkey/begin', json={}).status_code == 200\n"
+        "assert 'webauthn' not in sys.modules, 'loaded'\n"
+        "assert 'OpenSSL' not in sys.modules, 'loaded'\n"
+    )
+    environ = {
+        "PATH": os.environ["PATH"],
+        "TWINLOCK_ENVIRONMENT": "development",
+        "TWINLOCK_DATA_DIR": str(sqlite_house.settings.data_dir),
+        "TWINLOCK_DATABASE_URL": sqlite_house.settings.database_url,
+    }
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_passkey_is_enrolled_inside_a_login(house: House, client: TestClient) -> None:
+    """After a reset: the password and the reset's token, then a passkey is the first factor."""
+    house.create()
+    house.enroll(client)
+    done = house.factor_administration.reset(house.account(), OPERATOR, now=house.now)
+    assert isinstance(done, Removed)
+    device = FakeAuthenticator()
+    login = client.post("/api/login", json={"username": "johndoe", "password": PASSWORD}).json()
+    begun = client.post(
+        "/api/enrollment/passkey", json={"login": login["login"], "token": done.link}
+    ).json()
+    body = {
+        "login": login["login"],
+        "enrollment": begun["enrollment"],
+        "answer": device.create(begun["options"]),
+        "label": "Phone",
+    }
+
+    signed_in = client.post("/api/enrollment/passkey/confirm", json=body)
+
+    assert "passkey" in login["methods"]
+    assert (signed_in.status_code, signed_in.json()["acr"]) == (200, "phr")
+    assert sign(client, device).status_code == 200

@@ -17,6 +17,7 @@ from tests.support.house import BASE_URL, token
 from twinlock.app import create_app
 from twinlock.core.clock import utc_now
 from twinlock.factors.totp import otpauth
+from twinlock.testing.authenticator import FakeAuthenticator
 
 ENROLL = [sys.executable, "-m", "twinlock", "factor", "enroll", "johndoe", "totp"]
 PASSWORD = "correct horse battery staple"
@@ -229,3 +230,29 @@ def test_without_the_last_factor_the_password_opens_nothing(johndoe: Cli, way: s
         assert token(client, "johndoe", PASSWORD).status_code == 403
     enroll(johndoe)
     assert johndoe.json("user", "show", "johndoe")["awaits_enrollment"] is False
+
+
+def test_a_passkey_is_not_enrolled_in_a_terminal(sqlite_johndoe: Cli) -> None:
+    told = sqlite_johndoe.refused("factor", "enroll", "johndoe", "passkey")
+
+    assert "browser" in told
+    assert sqlite_johndoe.settings.base_url in told
+
+
+def test_passkeys_are_listed_with_who_keeps_them(sqlite_johndoe: Cli) -> None:
+    maker = bytes.fromhex("d548826e79b4db40a3d811116f7e8349")
+    device = FakeAuthenticator(origin=sqlite_johndoe.settings.base_url, aaguid=maker)
+    with TestClient(create_app(sqlite_johndoe.settings), base_url=BASE_URL) as client:
+        headers = {
+            "Authorization": f"Bearer {token(client, 'johndoe', PASSWORD).json()['access_token']}"
+        }
+        begun = client.post("/api/factors/passkey", json={}, headers=headers).json()
+        body = {"enrollment": begun["enrollment"], "answer": device.create(begun["options"])}
+        client.post("/api/factors/passkey/confirm", json=body, headers=headers)
+
+    table = sqlite_johndoe.done("factor", "list", "johndoe")
+    (listed,) = sqlite_johndoe.json("factor", "list", "johndoe")["factors"]
+
+    assert "Bitwarden, synced" in table
+    assert (listed["method"], listed["label"]) == ("passkey", "Passkey")
+    assert listed["details"]["provider"] == "Bitwarden"

@@ -189,7 +189,7 @@ class FactorAdministration:
         if removed is None:
             return NO_FACTOR
         left = [one for one in those if one is not removed]
-        if is_only_way_in(self._parts.factors, account, removed, left=left):
+        if is_only_way_in(self._parts, account, removed, left=left):
             return LAST_PASSKEY
         generation = self._changes.raise_generation(tx, account, left, awaits_enrollment=not left)
         if generation is None:

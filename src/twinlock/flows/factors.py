@@ -387,7 +387,7 @@ class FactorManagement:
         if removed is None:
             return NOT_FOUND
         left = [one for one in allowed.authenticators if one is not removed]
-        if is_only_way_in(self._parts.factors, allowed.account, removed, left=left):
+        if is_only_way_in(self._parts, allowed.account, removed, left=left):
             return LAST_PASSKEY
         changed = self._changes.replace_session(
             tx, allowed.account, left, Continued(user.context), user, caller, transport, now=now
@@ -487,12 +487,12 @@ def describe_all(
 
 
 def is_only_way_in(
-    factors: Factors, account: Account, removed: Authenticator, *, left: Sequence[Authenticator]
+    parts: Parts, account: Account, removed: Authenticator, *, left: Sequence[Authenticator]
 ) -> bool:
     """Tell whether an account without a password signs in by *removed* and nothing else."""
-    if account.password_hash is not None:
+    if account.password_hash is not None or not parts.sees_passwords:
         return False
-    alone = {factor.method for factor in factors if isinstance(factor, NamesAccounts)}
+    alone = {factor.method for factor in parts.factors if isinstance(factor, NamesAccounts)}
     return removed.method in alone and not any(one.method in alone for one in left)
 
 

@@ -21,6 +21,8 @@ class Parts:
         issuer: The ``iss`` of tokens: the base URL.
         audience: The ``aud`` of tokens.
         scopes: The scopes that a client may ask for.
+        sees_passwords: Whether an account without a hash is one without a password; False where
+            a host checks passwords itself.
     """
 
     database: Database
@@ -36,3 +38,4 @@ class Parts:
     issuer: str
     audience: str
     scopes: frozenset[str] = field(default=frozenset())
+    sees_passwords: bool = True
