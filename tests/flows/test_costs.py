@@ -1,5 +1,6 @@
 """What a login costs in statements, transactions, hashes and thread hops: counts, no times."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event
 
 from tests.support.house import PASSWORD, Enrolled, House, bearer, begin_login, sign_in
-from twinlock.web.hash_pool import HashPool
+from twinlock.web.hash_pool import Place
 from twinlock.web.work import Workers
 
 
@@ -55,7 +56,7 @@ def costs(house: House, enrolled: Enrolled, monkeypatch: pytest.MonkeyPatch) -> 
         return count
 
     monkeypatch.setattr(Workers, "run", counted(Workers.run, "hops"))
-    monkeypatch.setattr(HashPool, "run", counted(HashPool.run, "hashes"))
+    monkeypatch.setattr(Place, "run", counted(Place.run, "hashes"))
     engine = house.database.engine
     event.listen(engine, "before_cursor_execute", note_statement)
     event.listen(engine, "commit", note_commit)
@@ -136,3 +137,47 @@ def test_a_revoked_token_is_rarely_looked_at(
         assert client.get("/users/me", headers=headers).status_code == 401
 
     assert 0 < costs.hops <= 25
+
+
+def test_who_finds_no_place_in_the_queue_is_counted_nowhere(
+    house: House, client: TestClient, enrolled: Enrolled, costs: Costs
+) -> None:
+    """Overload must lock nobody out: the place is taken before anything is counted."""
+    headers = bearer(sign_in_at_token(house, client, enrolled))
+    begun = client.post("/api/reauthenticate", json={}, headers=headers)
+    costs.forget()
+
+    with contextlib.ExitStack() as places:
+        for _ in range(house.runtime.hash_pool.places):
+            places.enter_context(house.runtime.hash_pool.place())
+        answers = [
+            client.post("/api/login", json={"username": "johndoe", "password": "wrong"}),
+            client.post(
+                "/token", data={"grant_type": "password", "username": "johndoe", "password": "x"}
+            ),
+            client.post(
+                "/api/account/password",
+                json={"current_password": PASSWORD, "new_password": "a new and longer one"},
+                headers=headers,
+            ),
+        ]
+
+    assert begun.status_code == 200
+    assert [(one.status_code, one.headers["retry-after"]) for one in answers] == [(503, "2")] * 3
+    assert (costs.commits, costs.hops) == (0, 0)
+
+
+def test_a_forged_token_costs_no_hop(
+    house: House, client: TestClient, enrolled: Enrolled, costs: Costs
+) -> None:
+    """Whoever invents tokens keeps none of the threads busy that sign others in."""
+    head, payload, _ = sign_in_at_token(house, client, enrolled)["access_token"].split(".")
+    costs.forget()
+
+    for number in range(20):
+        forged = {"Authorization": f"Bearer {head}.{payload}.{str(number) * 86}"[:2000]}
+        assert client.get("/users/me", headers=forged).status_code == 401
+    too_long = {"Authorization": "Bearer " + "x" * 9000}
+    assert client.get("/users/me", headers=too_long).status_code == 401
+
+    assert (costs.statements, costs.hops) == ([], 0)

@@ -365,3 +365,24 @@ def test_a_container_has_the_cores_of_its_quota(tmp_path: Path, text: str, cores
 
 def test_without_a_quota_the_cores_are_the_machines(tmp_path: Path) -> None:
     assert cores_of(tmp_path / "cpu.max", otherwise=8) == 8
+
+
+async def test_a_place_is_kept_for_what_is_counted_first(
+    make_pool: Callable[..., HashPool],
+) -> None:
+    pool = make_pool(1, waiting_per_thread=0)
+
+    with pool.place() as place:
+        with pytest.raises(HashQueueFullError):
+            pool.place()
+        assert await place.run(int) == 0
+
+    assert await pool.run(int) == 0
+
+
+def test_a_place_that_was_not_used_is_free_again(make_pool: Callable[..., HashPool]) -> None:
+    pool = make_pool(1, waiting_per_thread=0)
+
+    for _ in range(3):
+        with pool.place():
+            pass

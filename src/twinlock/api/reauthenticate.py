@@ -103,13 +103,14 @@ async def _by_password(
     cookie: str | None,
     now: Now,
 ) -> Response:
-    counted = await runtime.workers.run(
-        runtime.reauthentication.count_password, user, body.reauthentication, caller, now=now
-    )
-    if not isinstance(counted, PasswordCounted):
-        return _answer(runtime, counted)
-    password = body.answer if isinstance(body.answer, str) else ""
-    checked = await compare(runtime, counted.account, user.username, password, now=now)
+    with runtime.hash_pool.place() as place:
+        counted = await runtime.workers.run(
+            runtime.reauthentication.count_password, user, body.reauthentication, caller, now=now
+        )
+        if not isinstance(counted, PasswordCounted):
+            return _answer(runtime, counted)
+        password = body.answer if isinstance(body.answer, str) else ""
+        checked = await compare(runtime, place, counted.account, user.username, password, now=now)
     outcome = await runtime.workers.run(
         runtime.reauthentication.finish_password,
         user,

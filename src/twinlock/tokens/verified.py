@@ -146,8 +146,8 @@ class RefusedTokens:
         self._until[digest] = at + self._seconds
 
     def has(self, token: str, *, at: float) -> bool:
-        """Tell whether *token* was refused within the last moment."""
-        return at < self._until.get(_digest(token), at)
+        """Tell whether *token* was refused within the last moment, or is too long to be read."""
+        return len(token) > MAX_TOKEN_BYTES or at < self._until.get(_digest_of_recent(token), at)
 
     def clear(self) -> None:
         """Forget every refusal, as new keys were loaded."""

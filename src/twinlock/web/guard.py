@@ -120,7 +120,7 @@ class Guard(SecurityBase):
         """Return the user of a request without waiting; None where one has to `look`.
 
         Raises:
-            ProblemError: The user is known, and may not pass.
+            ProblemError: The user is known and may not pass, or the token was refused just now.
         """
         user = user_in_memory(scope, recognition)
         return None if user is None else self._checked(user, recognition)
@@ -157,6 +157,9 @@ def user_in_memory(scope: Scope, recognition: Recognition) -> User | None:
     """Return the user of a request that carries a known bearer token and no other credential.
 
     None says nothing about the request: `user_of` decides.
+
+    Raises:
+        ProblemError: The token was refused just now.
     """
     admitted: Admitted | None = scope.get(ADMITTED_KEY)
     if admitted is not None and admitted[0] is recognition:
@@ -173,7 +176,11 @@ def user_in_memory(scope: Scope, recognition: Recognition) -> User | None:
         return None
     if b"access_token" in scope["query_string"]:
         return None
-    return recognition.sight.remembered(authorization[7:].decode("latin-1").strip())
+    token = authorization[7:].decode("latin-1").strip()
+    user = recognition.sight.remembered(token)
+    if user is None and recognition.sight.is_refused(token):
+        raise invalid_token()
+    return user
 
 
 async def user_of(connection: HTTPConnection, recognition: Recognition) -> User | None:

@@ -10,12 +10,12 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, Self, TypeVar
 
 from twinlock.core.errors import TwinlockError
 
@@ -94,12 +94,22 @@ class HashPool:
         Raises:
             HashQueueFullError: Every place is taken.
         """
-        return await asyncio.wrap_future(self._admit(work, *args, **kwargs))
+        with self.place() as place:
+            return await place.run(work, *args, **kwargs)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether every place is taken, so that `run` would refuse."""
-        return self._crew.is_full
+    def place(self) -> "Place":
+        """Take a place for a hash that something has to be counted for first.
+
+        Use it as a context: what was not used by its end is free again.
+
+        Raises:
+            HashQueueFullError: Every place is taken.
+        """
+        if self._crew.pid != os.getpid():
+            self._crew = _Crew(self.places)  # forked: the threads stayed with the parent
+        if not self._crew.enter():
+            raise HashQueueFullError("every place in the queue for password hashes is taken")
+        return Place(self._crew, self.threads)
 
     def run_blocking(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run *work* right here: for the command line, which has nobody else to wait for."""
@@ -113,20 +123,34 @@ class HashPool:
         crew, self._crew = self._crew, _Crew(self.places)
         crew.dismiss()
 
-    def _admit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        if self._crew.pid != os.getpid():
-            self._crew = _Crew(self.places)  # forked: the threads stayed with the parent
-        crew = self._crew
-        if not crew.enter():
-            raise HashQueueFullError("every place in the queue for password hashes is taken")
-        try:
-            future = crew.executor(self.threads).submit(work, *args, **kwargs)
-        except BaseException:
-            crew.leave()
-            raise
+
+class Place:
+    """One place in the queue, good for one hash."""
+
+    __slots__ = ("_crew", "_is_free", "_threads")
+
+    def __init__(self, crew: "_Crew", threads: int) -> None:
+        self._crew = crew
+        self._threads = threads
+        self._is_free = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._is_free:
+            self._is_free = False
+            self._crew.leave()
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run *work* on one of the threads, and return or raise what it does; see the pool's."""
+        if not self._is_free:
+            raise RuntimeError("a place is good for one hash")
+        future = self._crew.executor(self._threads).submit(work, *args, **kwargs)
+        self._is_free = False
         # Called when the work has ended or was cancelled before it began, and never twice.
-        future.add_done_callback(lambda _: crew.leave())
-        return future
+        future.add_done_callback(lambda _: self._crew.leave())
+        return await asyncio.wrap_future(future)
 
 
 @dataclass(slots=True)
@@ -146,11 +170,6 @@ class _Crew:
                 return False
             self._taken += 1
             return True
-
-    @property
-    def is_full(self) -> bool:
-        """Whether there is no place left."""
-        return self._taken >= self.places
 
     def leave(self) -> None:
         """Give a place back."""

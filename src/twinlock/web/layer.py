@@ -70,7 +70,7 @@ class GuardLayer:
             if user is None:
                 user = await _look(self._guard, scope, recognition)
         except ProblemError as error:
-            await _refuse(error, scope, receive, send)
+            await _refuse(error, scope, send)
             return
         scope[USER_KEY] = user
         scope[ADMITTED_KEY] = (recognition, user)
@@ -115,7 +115,7 @@ class ForwardAuth:
             if any(name == b"cookie" for name, _ in scope["headers"]):
                 _check_site(HTTPConnection(scope))
         except ProblemError as error:
-            await _refuse(error, scope, receive, send)
+            await _refuse(error, scope, send)
             return
         headers = _identity(user)
         await send({"type": "http.response.start", "status": 204, "headers": headers})
@@ -168,13 +168,16 @@ def _field(value: str) -> bytes:
     return kept.encode("utf-8", "replace")
 
 
-async def _refuse(error: ProblemError, scope: Scope, receive: Receive, send: Send) -> None:
+async def _refuse(error: ProblemError, scope: Scope, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": error.detail})
         return
     headers = tuple((error.headers or {}).items())
     answer = _answer(error.status_code, error.type, error.detail, headers)
-    await answer(scope, receive, send)
+    # A list of its own: middlewares around us write into it.
+    start = {"type": "http.response.start", "status": error.status_code}
+    await send(start | {"headers": answer.raw_headers.copy()})
+    await send({"type": "http.response.body", "body": answer.body})
 
 
 @functools.lru_cache(maxsize=64)

@@ -23,14 +23,15 @@ async def change_password(
     now: datetime,
 ) -> SignedIn | StepUpRequired | Refused | Throttled | Denied:
     """Change a password whose current one is right."""
-    counted = await runtime.workers.run(
-        runtime.account.begin_password_change, user, new_password, caller, now=now
-    )
-    if not isinstance(counted, ChangeCounted):
-        return counted
-    outcome, new_hash = await runtime.hash_pool.run(
-        _hash_both, runtime, counted, current_password, new_password, now
-    )
+    with runtime.hash_pool.place() as place:
+        counted = await runtime.workers.run(
+            runtime.account.begin_password_change, user, new_password, caller, now=now
+        )
+        if not isinstance(counted, ChangeCounted):
+            return counted
+        outcome, new_hash = await place.run(
+            _hash_both, runtime, counted, current_password, new_password, now
+        )
     return await runtime.workers.run(
         runtime.account.finish_password_change,
         user,

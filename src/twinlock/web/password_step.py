@@ -16,7 +16,7 @@ from twinlock.flows.outcomes import (
     SignedIn,
     Throttled,
 )
-from twinlock.web.hash_pool import HashQueueFullError
+from twinlock.web.hash_pool import Place
 from twinlock.web.runtime import Runtime
 
 
@@ -39,18 +39,18 @@ async def submit_password(
     runtime: Runtime, submitted: Submitted, request: Request, *, now: datetime
 ) -> SignedIn | SecondFactorRequired | EnrollmentRequired | Denied | Throttled:
     """Check a password, and the code that came with it if one did, with exactly one hash."""
-    if runtime.hash_pool.is_full:
-        raise HashQueueFullError  # before the try is counted: overload must lock nobody out
-    entry = None if runtime.asking is None else await runtime.asking.find(submitted.name)
-    seen = await runtime.workers.run(
-        runtime.login.look_up, submitted.name, request.caller, entry=entry, now=now
-    )
-    if isinstance(seen, Throttled):
-        return seen
-    password, code = submitted.password, submitted.otp or None
-    if code is None and submitted.may_append:
-        password, code = seen.split(submitted.password)
-    outcome = await compare(runtime, seen.account, seen.name, password, now=now)
+    with runtime.hash_pool.place() as place:
+        # Taken before the try is counted, or overload would lock people out.
+        entry = None if runtime.asking is None else await runtime.asking.find(submitted.name)
+        seen = await runtime.workers.run(
+            runtime.login.look_up, submitted.name, request.caller, entry=entry, now=now
+        )
+        if isinstance(seen, Throttled):
+            return seen
+        password, code = submitted.password, submitted.otp or None
+        if code is None and submitted.may_append:
+            password, code = seen.split(submitted.password)
+        outcome = await compare(runtime, place, seen.account, seen.name, password, now=now)
     done: SignedIn | SecondFactorRequired | EnrollmentRequired | Denied
     if code is None:
         done = await runtime.workers.run(
@@ -85,7 +85,13 @@ async def _upgrade_hash(
 
 
 async def compare(
-    runtime: Runtime, account: Account | None, name: str, password: str, *, now: datetime
+    runtime: Runtime,
+    place: Place,
+    account: Account | None,
+    name: str,
+    password: str,
+    *,
+    now: datetime,
 ) -> RightPassword | Rejected:
     """Compare a password with the account's hash; exactly one is computed, for nobody as well."""
     asking = runtime.asking
@@ -96,6 +102,4 @@ async def compare(
     if asking is not None and asking.checks_passwords:
         is_right = await asking.is_password(account.entry if account else None, password)
         return runtime.password_check.vouched(account, is_right=is_right, now=now)
-    return await runtime.hash_pool.run(
-        runtime.password_check.check, account, name, password, now=now
-    )
+    return await place.run(runtime.password_check.check, account, name, password, now=now)

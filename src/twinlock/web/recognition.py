@@ -26,6 +26,10 @@ class TokenSight(Protocol):
         """Return the user of a token if memory still holds good."""
         ...
 
+    def is_refused(self, token: str) -> bool:
+        """Tell whether a token is known to open nothing."""
+        ...
+
     async def user_of_token(self, token: str) -> User | None:
         """Return the user of a token, or None when it opens nothing.
 

@@ -22,6 +22,7 @@ from twinlock.flows.liveness import Liveness
 from twinlock.flows.parts import Parts
 from twinlock.tokens import access_token
 from twinlock.tokens.marks import number_of
+from twinlock.tokens.signing_keys import KeySet
 from twinlock.tokens.verified import RefusedTokens, VerifiedTokens
 from twinlock.web.work import Workers
 
@@ -80,8 +81,14 @@ class Sight:
             return None
         return seen.user
 
+    def is_refused(self, token: str) -> bool:
+        """Tell whether a token was refused just now."""
+        return self._refused.has(token, at=clock.monotonic())
+
     async def user_of_token(self, token: str) -> User | None:
         """Return the user of an access token, or None when it opens nothing.
+
+        The signature is checked here: a hop to a thread, for what may be forged, costs as much.
 
         Raises:
             DatabaseUnavailableError: It cannot be decided now.
@@ -89,9 +96,16 @@ class Sight:
         user = self.remembered(token)
         if user is not None:
             return user
-        if self._refused.has(token, at=clock.monotonic()):
+        if self.is_refused(token):
             return None
-        user = await self._workers.run(self._look_at_token, token)
+        kid = access_token.claimed_kid(token)
+        if kid is None:
+            return None
+        keys = self._keys.current()
+        if kid not in keys.verification:  # to look for newer keys is a thread's work
+            user = await self._workers.run(self._look_at_token, token)
+        elif (claims := self._verified(token, keys, now=self._clock())) is not None:
+            user = await self._workers.run(self._look_at_claims, token, claims)
         if user is None:
             # Forged, or its session has ended for good: neither comes back within a second.
             self._refused.add(token, at=clock.monotonic())
@@ -115,13 +129,7 @@ class Sight:
         kid = access_token.claimed_kid(token)
         if kid is not None and kid not in keys.verification:
             keys = self._keys.reload_for_unknown(now=now)
-        return access_token.verify(
-            token,
-            keys.verification,
-            issuer=self._parts.issuer,
-            audience=self._parts.audience,
-            now=now,
-        )
+        return self._verified(token, keys, now=now)
 
     def start(self) -> None:
         """Begin to poll for what other processes and machines have changed."""
@@ -148,8 +156,9 @@ class Sight:
 
     def _look_at_token(self, token: str) -> User | None:
         claims = self.claims_of(token)
-        if claims is None:
-            return None
+        return None if claims is None else self._look_at_claims(token, claims)
+
+    def _look_at_claims(self, token: str, claims: access_token.AccessClaims) -> User | None:
         before = self._glance(claims.session_id)
         now = self._clock()
         user = self._liveness.user_of_token(claims, now=now)
@@ -170,6 +179,17 @@ class Sight:
         expires_at = min(session.expires_at, session.idle_until, now + timedelta(minutes=1))
         self._remember(_COOKIE_PREFIX + secret, user, before, expires_at=expires_at, now=now)
         return user
+
+    def _verified(
+        self, token: str, keys: KeySet, *, now: datetime
+    ) -> access_token.AccessClaims | None:
+        return access_token.verify(
+            token,
+            keys.verification,
+            issuer=self._parts.issuer,
+            audience=self._parts.audience,
+            now=now,
+        )
 
     def _glance(self, session_id: str) -> Glance:
         """Return what must not have changed by the time that a row read now is remembered."""

@@ -114,6 +114,10 @@ class ClaimedSight:
         seen = self._seen.get(credential, now=now)
         return seen.user if seen is not None and self._keys.has(seen.kid, now=now) else None
 
+    def is_refused(self, token: str) -> bool:
+        """Tell whether a token was refused just now."""
+        return self._refused.has(token, at=monotonic())
+
     async def user_of_token(self, token: str) -> User | None:
         """Return the user of a token, or None when it opens nothing.
 
@@ -123,7 +127,7 @@ class ClaimedSight:
             KeysUnavailableError: It cannot be decided now.
         """
         kid = access_token.claimed_kid(token)
-        if kid is None or self._refused.has(token, at=monotonic()):
+        if kid is None or self.is_refused(token):
             return None
         fetching = self._keys.renew(kid, now=self._clock())
         if fetching is not None:
