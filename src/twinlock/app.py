@@ -30,6 +30,7 @@ from twinlock.flows.account import AccountManagement
 from twinlock.flows.administration import Administration
 from twinlock.flows.changes import Changes
 from twinlock.flows.counting import Counting
+from twinlock.flows.devices import TrustedDevices
 from twinlock.flows.enrollment import Enrollment
 from twinlock.flows.factor_administration import FactorAdministration
 from twinlock.flows.factors import FactorManagement
@@ -45,12 +46,14 @@ from twinlock.flows.own_security import OwnSecurity
 from twinlock.flows.own_sessions import OwnSessions
 from twinlock.flows.parts import Parts
 from twinlock.flows.passkey_login import PasskeyLogin
+from twinlock.flows.policies import PolicyAdministration
 from twinlock.flows.policing import PasswordPolicy
 from twinlock.flows.reauthentication import Reauthentication
 from twinlock.flows.refresh import Refresh
 from twinlock.flows.verifying import Verifying
 from twinlock.installation.key_watch import KeyFileWatch
 from twinlock.migrations.revision import require_current
+from twinlock.policies.store import PolicyBook
 from twinlock.tokens.marks import Marks
 from twinlock.web.asking import Asking
 from twinlock.web.hash_pool import HashPool
@@ -233,6 +236,7 @@ class Flows:
     administration: Administration
     factor_administration: FactorAdministration
     host_changes: HostChanges
+    policy_administration: PolicyAdministration
 
 
 def build_parts(
@@ -276,6 +280,7 @@ def build_parts(
         accounts=HostAccounts(keyring, digest_key, clock) if has_directory else OwnAccounts(),
         factors=Factors(factors),
         recovery_codes=recovery_codes,
+        policies=PolicyBook(keyring),
         lifetimes=settings.lifetimes(),
         throttle=settings.throttle_rules(),
         marks=marks,
@@ -315,6 +320,7 @@ def build_flows(parts: Parts, settings: Settings) -> Flows:
         administration=Administration(parts, counting, changes, policy),
         factor_administration=FactorAdministration(parts, verifying, changes),
         host_changes=HostChanges(parts, counting, changes),
+        policy_administration=PolicyAdministration(parts),
     )
 
 
@@ -382,6 +388,7 @@ def build_runtime(
         account=AccountManagement(parts, flows.counting, flows.changes, flows.policy),
         sessions=OwnSessions(parts),
         security=OwnSecurity(parts, flows.verifying),
+        devices=TrustedDevices(parts),
         health=Health(parts, flows.keys),
         origin=OwnOrigin(settings.base_url, other_origins=settings.cors_origins),
         trusted_proxies=tuple(settings.trusted_proxies),

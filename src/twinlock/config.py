@@ -311,6 +311,23 @@ class Settings(ExplainedSettings):
         ge=_HOUR,
         le=timedelta(days=7),
     )
+    trusted_device_lifetime: Duration = setting(
+        timedelta(days=30),
+        "How long a trusted device stands for the second factor.",
+        group=LOGINS,
+        example="P7D",
+        ge=_HOUR,
+        le=timedelta(days=90),
+    )
+    max_trusted_devices: int = setting(
+        10,
+        "Trusted devices of one account; one more ends the trust in the oldest.",
+        group=LOGINS,
+        example="3",
+        unit="devices",
+        ge=1,
+        le=50,
+    )
     max_pending_logins: int = setting(
         10,
         "Logins of one account that wait for a second factor; one more ends the oldest.",
@@ -541,6 +558,8 @@ class Settings(ExplainedSettings):
             enrollment_login=self.enrollment_login_lifetime,
             enrollment_link=self.enrollment_link_lifetime,
             fresh=self.fresh_proof_lifetime,
+            trusted_device=self.trusted_device_lifetime,
+            max_devices=self.max_trusted_devices,
             max_sessions=self.max_sessions,
             max_pending=self.max_pending_logins,
             max_answers=self.max_answers,

@@ -76,9 +76,12 @@ def post(
     data: dict[str, str] | None = None,
     tokens: dict[str, Any] | None = None,
     method: str = "POST",
+    cookie: str | None = None,
 ) -> Told:
     """Send a request."""
     headers = {"Authorization": f"Bearer {tokens['access_token']}"} if tokens else {}
+    if cookie is not None:
+        headers["Cookie"] = cookie
     client = house.client()
     response = client.request(method, path, json=json, data=data, headers=headers)
     return Told(response.status_code, response.json() if response.content else {})

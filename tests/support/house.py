@@ -19,6 +19,7 @@ from twinlock.flows.administration import Administration
 from twinlock.flows.changes import Changes
 from twinlock.flows.counting import Counting
 from twinlock.flows.factor_administration import FactorAdministration
+from twinlock.flows.policies import PolicyAdministration
 from twinlock.flows.policing import PasswordPolicy
 from twinlock.flows.verifying import Verifying
 from twinlock.testing.authenticator import FakeAuthenticator
@@ -105,6 +106,11 @@ class House:
         """What an operator can do to factors."""
         parts = self.runtime.parts
         return FactorAdministration(parts, Verifying(parts, Counting(parts)), self._changes)
+
+    @property
+    def policy_administration(self) -> PolicyAdministration:
+        """What an operator can demand."""
+        return PolicyAdministration(self.runtime.parts)
 
     @property
     def _changes(self) -> Changes:

@@ -1,5 +1,6 @@
 """Pieces of request and response bodies that several routes share."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
@@ -67,6 +68,7 @@ class SignedInOut(BaseModel):
     csrf_token: str | None = None
     acr: Acr
     amr: list[str]
+    enrollment_due: datetime | None = None
 
     @classmethod
     def of(cls, signed_in: SignedIn) -> "SignedInOut":
@@ -83,12 +85,14 @@ class SignedInOut(BaseModel):
                 scope=" ".join(issued.scope),
                 acr=context.acr,
                 amr=list(context.amr),
+                enrollment_due=signed_in.enrollment_due,
             )
         return cls(
             expires_in=seconds,
             csrf_token=issued.csrf_token,
             acr=context.acr,
             amr=list(context.amr),
+            enrollment_due=signed_in.enrollment_due,
         )
 
 

@@ -16,7 +16,7 @@ from twinlock.flows.outcomes import (
     SignedIn,
     Throttled,
 )
-from twinlock.web.deps import OWN_SITE, From, Now, Running
+from twinlock.web.deps import OWN_SITE, From, Now, Running, TrustedDevice
 from twinlock.web.password_step import Submitted, submit_password
 from twinlock.web.problems import login_denied, problem, too_many_tries
 from twinlock.web.routes import router
@@ -93,10 +93,12 @@ class AnswerIn(BaseModel):
     response_model=SignedInOut | SecondFactorRequiredOut | EnrollmentRequiredOut,
     response_model_exclude_none=True,
 )
-async def log_in(body: LoginIn, runtime: Running, caller: From, now: Now) -> Response | BaseModel:
+async def log_in(
+    body: LoginIn, runtime: Running, caller: From, device: TrustedDevice, now: Now
+) -> Response | BaseModel:
     """Sign in with a password; an account with a second factor is asked for it next."""
     submitted = Submitted(body.username, body.password)
-    request = Request(caller, body.transport, may_enroll=True)
+    request = Request(caller, body.transport, may_enroll=True, device=device)
     match await submit_password(runtime, submitted, request, now=now):
         case SignedIn() as signed_in:
             return with_cookies(runtime, SignedInOut.of(signed_in), signed_in)
@@ -112,18 +114,33 @@ async def log_in(body: LoginIn, runtime: Running, caller: From, now: Now) -> Res
             return login_denied()
 
 
-@api.post("/{method}", response_model=SignedInOut)
+@api.post("/{method}", response_model=SignedInOut | EnrollmentRequiredOut)
 async def submit_answer(
-    method: str, body: AnswerIn, runtime: Running, caller: From, now: Now
-) -> Response:
+    method: str,
+    body: AnswerIn,
+    runtime: Running,
+    caller: From,
+    device: TrustedDevice,
+    now: Now,
+) -> Response | BaseModel:
     """Answer the second-factor prompt of a pending login."""
-    request = Request(caller, body.transport)
+    request = Request(
+        caller,
+        body.transport,
+        may_enroll=True,
+        device=device,
+        trust_device=body.trust_device,
+    )
     outcome = await runtime.workers.run(
         runtime.login.submit_answer, body.login, method, body.answer, request, now=now
     )
     match outcome:
         case SignedIn() as signed_in:
             return with_cookies(runtime, SignedInOut.of(signed_in), signed_in)
+        case EnrollmentRequired(handle=str(handle)) as enrollment:
+            return EnrollmentRequiredOut.of(handle, enrollment)
+        case EnrollmentRequired():
+            return problem(403, "enrollment_required", "Enroll a second factor first.")
         case Throttled() as throttled:
             return too_many_tries(throttled)
         case Denied():

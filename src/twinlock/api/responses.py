@@ -44,6 +44,8 @@ def with_cookies(
     response = JSONResponse(body.model_dump(mode="json", exclude_none=True), status)
     if isinstance(signed_in.credentials, IssuedCookie):
         cookies.set_session(response, signed_in.credentials)
+    if signed_in.device is not None:
+        cookies.set_device(response, signed_in.device)
     return known_from_now_on(runtime, response, signed_in)
 
 

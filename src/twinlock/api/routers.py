@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 from twinlock.api import (
     account,
+    devices,
     enrollment,
     events,
     factors,
@@ -38,6 +39,7 @@ _UNDER_API = (
     factors,
     reauthenticate,
     sessions,
+    devices,
     events,
 )
 _SLASHES = "twinlock_slashes"

@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "user": "Make, find, change and end accounts; import them from elsewhere.",
     "factor": "Enroll, list, remove and reset the second factors of an account.",
     "session": "List and revoke the sessions of an account.",
+    "policy": "List, set and explain who needs a second factor.",
     "audit": "List, export and verify the log of what happened.",
     "config": "Show the settings and where they come from.",
     "db": "Migrate and check the database.",
@@ -43,6 +44,8 @@ def load(name: str) -> typer.Typer:  # noqa: C901 - one case a command
             from twinlock.cli.factors import app
         case "session":
             from twinlock.cli.sessions import app
+        case "policy":
+            from twinlock.cli.policy import app
         case "audit":
             from twinlock.cli.audit import app
         case "config":

@@ -15,6 +15,7 @@ from twinlock.core.principal import User
 from twinlock.core.proof import Continued, Reason, Rejected
 from twinlock.flows.changes import Allowed, Changes, Replaced
 from twinlock.flows.counting import Counting
+from twinlock.flows.demands import demands_of
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, Refused, SignedIn, StepUpRequired, Throttled
 from twinlock.flows.parts import Parts
@@ -138,7 +139,8 @@ class AccountManagement:
         if account.password_hash is None:
             return NO_PASSWORD
         named = Named(account.username, account.email, account.full_name)
-        problem = self._policy.check(new_password, named)
+        demands = demands_of(tx, self._parts, account, now=now)
+        problem = self._policy.check(new_password, named, has_second_factor=demands.second_factor)
         if isinstance(problem, PasswordProblem):
             return Refused(problem.value, problem.sentence)
         tries = self._counting.take_password_tries_in_session(tx, user, caller, now=now)

@@ -11,6 +11,7 @@ from twinlock.accounts.directory import Account
 from twinlock.audit.events import Caller
 from twinlock.core.principal import User
 from twinlock.core.proof import Acr, NoSecondFactor, Proof, Reason
+from twinlock.devices import store as devices
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import (
     Authenticator,
@@ -121,8 +122,9 @@ class Changes:
                 return None
 
     def end_all(self, tx: Connection, account: Account, *, now: datetime) -> list[str]:
-        """End every session, family and pending ceremony; return the ended sessions' ids."""
+        """End sessions, pending ceremonies and trusted devices; return the ended sessions' ids."""
         pending.delete_of_subject(tx, account.subject)
+        devices.delete_of_subject(tx, account.subject)
         return sessions.end_sessions(tx, account.subject, now=now)
 
     def remove_every_factor(self, tx: Connection, account: Account) -> None:

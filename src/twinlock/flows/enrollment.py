@@ -20,16 +20,27 @@ from twinlock.accounts.password_check import shown_earlier
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.errors import SealBrokenError
-from twinlock.core.proof import NoSecondFactor, Reason, Rejected, SubjectId, TwoFactors, Verified
+from twinlock.core.proof import (
+    Acr,
+    NoSecondFactor,
+    Reason,
+    Rejected,
+    SubjectId,
+    TwoFactors,
+    Verified,
+)
 from twinlock.core.secrets import digest, new_id, new_secret
 from twinlock.factors.authenticators import store as authenticators
-from twinlock.factors.authenticators.store import Authenticator, AwaitsEnrollment
+from twinlock.factors.authenticators.store import Authenticator, Authenticators, AwaitsEnrollment
 from twinlock.factors.protocol import Factor, Holder
 from twinlock.flows.changes import Changes
 from twinlock.flows.counting import Counting
+from twinlock.flows.demands import demands_of, enrollable
 from twinlock.flows.factors import (
     CLOCK_DRIFT,
     ENROLLMENT_OVER,
+    METHOD_NOT_ALLOWED,
+    TOO_MANY,
     UNKNOWN_METHOD,
     WRONG_ANSWER,
     EnrollmentBegun,
@@ -67,12 +78,14 @@ class _Waiting:
     """A login that waits for an enrollment, and its account.
 
     Attributes:
+        has: What the account has already, all of it shown or too weak for its policy.
         needs_link: Whether the factors were reset.
     """
 
     begun: Pending
     account: Account
     password: Verified
+    has: tuple[Authenticator, ...]
     needs_link: bool
 
 
@@ -85,11 +98,6 @@ class _Admitted:
     ended: Sequence[str] = ()
 
 
-def enrollable(parts: Parts) -> tuple[str, ...]:
-    """Return the methods that can be enrolled at all."""
-    return tuple(factor.method for factor in parts.factors if factor.max_per_account > 0)
-
-
 def require_enrollment(
     tx: Connection,
     parts: Parts,
@@ -100,9 +108,23 @@ def require_enrollment(
     scope: tuple[str, ...],
     methods: tuple[str, ...],
     needs_link: bool,
+    shown: Acr | None = None,
     now: datetime,
 ) -> EnrollmentRequired | None:
-    """Let a login whose password was right wait for an enrollment; None if the account changed."""
+    """Let a login whose password was right wait for an enrollment; None if the account changed.
+
+    Args:
+        tx: The transaction.
+        parts: The installation.
+        verifying: What seals the row.
+        account: Whose login it is.
+        proven_at: When the password was shown.
+        scope: What the session is to be good for.
+        methods: What may be enrolled.
+        needs_link: Whether the factors were reset.
+        shown: What the second factor proved that was shown, and is too weak for the policy.
+        now: The present moment.
+    """
     if not accounts.lock_subject(tx, account.subject, seen=account.generation):
         return None
     handle = new_secret()
@@ -114,6 +136,7 @@ def require_enrollment(
         purpose=Purpose.LOGIN_ENROLLMENT,
         scope=scope,
         proven_at=proven_at,
+        shown=shown,
         expires_at=now + lifetime,
         now=now,
     )
@@ -229,10 +252,26 @@ class Enrollment:
         if account is None or account.is_disabled or account.generation != begun.generation:
             return Denied()
         factors = self._verifying.factors_of(tx, account)
-        if not isinstance(factors, AwaitsEnrollment | NoSecondFactor):
-            return Denied()
         password = shown_earlier(account.subject, at=begun.proven_at)
-        return _Waiting(begun, account, password, isinstance(factors, AwaitsEnrollment))
+        match factors:
+            case AwaitsEnrollment():
+                return _Waiting(begun, account, password, (), needs_link=True)
+            case NoSecondFactor():
+                return _Waiting(begun, account, password, (), needs_link=False)
+            case Authenticators(all=those) if begun.acr is not None:
+                return _Waiting(begun, account, password, those, needs_link=False)
+            case _:  # a login that waits for a second factor enrolls nothing
+                return Denied()
+
+    def _refusal(
+        self, tx: Connection, waiting: _Waiting, factor: Factor, *, now: datetime
+    ) -> Refused | None:
+        """Return why a method is not to be enrolled here, or None."""
+        demands = demands_of(tx, self._parts, waiting.account, now=now)
+        if factor.method not in enrollable(self._parts, demands):
+            return METHOD_NOT_ALLOWED
+        same = sum(one.method == factor.method for one in waiting.has)
+        return TOO_MANY if same >= factor.max_per_account else None
 
     def _begin(
         self,
@@ -248,6 +287,9 @@ class Enrollment:
         if isinstance(waiting, Denied):
             return waiting
         account = waiting.account
+        refused = self._refusal(tx, waiting, factor, now=now)
+        if refused is not None:
+            return refused
         link_digest = _NO_LINK
         if waiting.needs_link:
             if link is None:
@@ -318,6 +360,9 @@ class Enrollment:
         if isinstance(waiting, Denied):
             return waiting
         account = waiting.account
+        refused = self._refusal(tx, waiting, factor, now=now)
+        if refused is not None:
+            return refused
         state = self._state_of(enrollment, waiting)
         if state is None:
             return ENROLLMENT_OVER
@@ -368,11 +413,13 @@ class Enrollment:
         if not pending_store.spend(tx, waiting.begun, now=now):
             return Denied()
         authenticators.insert_authenticator(tx, account.subject, enrolled)
-        generation = self._changes.raise_generation(tx, account, [enrolled])
+        generation = self._changes.raise_generation(tx, account, [*waiting.has, enrolled])
         if generation is None:
             raise AssertionError("the subject's row was not held")
         ended = self._changes.end_all(tx, account, now=now)
-        recovery_codes = self._parts.recovery_codes.create(tx, account.subject, now=now)
+        recovery_codes: Sequence[str] = ()
+        if not waiting.has:
+            recovery_codes = self._parts.recovery_codes.create(tx, account.subject, now=now)
         opened = self._opening.open_session(
             tx,
             account,
@@ -478,6 +525,7 @@ def _pending(
     method: str | None = None,
     scope: tuple[str, ...] = (),
     proven_at: datetime | None = None,
+    shown: Acr | None = None,
 ) -> Pending:
     return Pending(
         digest=digest(handle),
@@ -486,7 +534,7 @@ def _pending(
         generation=generation,
         session_id=None,
         method=method,
-        acr=None,
+        acr=shown,
         proven_at=proven_at,
         scope=scope,
         state=None,
@@ -500,8 +548,8 @@ def _claim(begun: Pending) -> bytes:
     """Return what only the holder of a master key may say of a row."""
     moments = (begun.proven_at, begun.expires_at)
     stated = (one.isoformat() if one else "" for one in moments)
-    scope = " ".join(begun.scope)
-    return "\n".join((begun.purpose, str(begun.generation), *stated, scope)).encode()
+    shown, scope = begun.acr or "", " ".join(begun.scope)
+    return "\n".join((begun.purpose, str(begun.generation), *stated, shown, scope)).encode()
 
 
 def _insert(tx: Connection, verifying: Verifying, begun: Pending, state: bytes) -> None:

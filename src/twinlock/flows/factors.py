@@ -13,7 +13,7 @@ from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.errors import SealBrokenError
 from twinlock.core.principal import User
-from twinlock.core.proof import Continued, NoSecondFactor, Reason, Rejected, SubjectId
+from twinlock.core.proof import Acr, Continued, NoSecondFactor, Reason, Rejected, SubjectId
 from twinlock.core.secrets import digest, new_id, new_secret
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import (
@@ -25,6 +25,7 @@ from twinlock.factors.authenticators.store import (
 from twinlock.factors.protocol import Describes, Factor, Holder, NamesAccounts
 from twinlock.factors.registry import Factors
 from twinlock.flows.changes import Allowed, Changes, Replaced
+from twinlock.flows.demands import demands_of
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, Refused, SignedIn, StepUpRequired
 from twinlock.flows.parts import Parts
@@ -49,6 +50,12 @@ LAST_PASSKEY = Refused(
     "last_passkey", "This account has no password: its last passkey is its only way in."
 )
 _MAX_CANDIDATES = 21
+METHOD_NOT_ALLOWED = Refused(
+    "method_not_allowed", "A policy does not let this account enroll that method."
+)
+LAST_FACTOR = Refused(
+    "last_factor", "A policy demands this second factor. Enroll another before you remove it."
+)
 NOT_FOUND = Refused("not_found", "There is no such authenticator.")
 
 
@@ -218,6 +225,8 @@ class FactorManagement:
         account = allowed.account
         if _is_full(factor, allowed.authenticators):
             return TOO_MANY
+        if not demands_of(tx, self._parts, account, now=now).may_enroll(factor.method):
+            return METHOD_NOT_ALLOWED
         if not accounts.lock_subject(tx, account.subject, seen=account.generation):
             return Denied()  # and the cap on what is pending holds from several sides at once
         holder = Holder(account.subject, account.username, account.full_name or account.username)
@@ -389,6 +398,8 @@ class FactorManagement:
         left = [one for one in allowed.authenticators if one is not removed]
         if is_only_way_in(self._parts, allowed.account, removed, left=left):
             return LAST_PASSKEY
+        if not self._is_enough(tx, allowed.account, left, now=now):
+            return LAST_FACTOR
         changed = self._changes.replace_session(
             tx, allowed.account, left, Continued(user.context), user, caller, transport, now=now
         )
@@ -410,6 +421,18 @@ class FactorManagement:
             now=now,
         )
         return _Changed(changed)
+
+    def _is_enough(
+        self, tx: Connection, account: Account, left: Sequence[Authenticator], *, now: datetime
+    ) -> bool:
+        """Tell whether what is left lets the account sign in under its policies."""
+        demands = demands_of(tx, self._parts, account, now=now)
+        if not demands.second_factor:
+            return True
+        kept = [factor for one in left if (factor := self._parts.factors.get(one.method))]
+        if demands.acr is Acr.PHR:
+            return any(factor.is_phishing_resistant for factor in kept)
+        return bool(kept)
 
     def _make_recovery_codes(
         self,

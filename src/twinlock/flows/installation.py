@@ -17,6 +17,7 @@ from twinlock.core.errors import NotInitializedError, SealBrokenError, WrongKeyE
 from twinlock.core.keyring import DigestKey, Keyring
 from twinlock.core.secrets import random_bytes
 from twinlock.db.engine import Database
+from twinlock.devices import store as devices
 from twinlock.flows.parts import Parts
 from twinlock.installation import store
 from twinlock.pending import store as pending
@@ -79,7 +80,7 @@ def note_restored(parts: Parts, caller: Caller, *, now: datetime) -> dict[str, i
     """After a backup was put back, end all that could have been used or revoked since.
 
     Returns:
-        How many sessions, pending ceremonies and recovery codes were ended.
+        How many sessions, pending ceremonies, devices and recovery codes were ended.
     """
     ended = parts.database.transaction(_note_restored, parts, caller, now=now)
     parts.marks.bump_all()
@@ -108,6 +109,7 @@ def _note_restored(
     ended = {
         "sessions": sessions.end_every_session(tx, now=now),
         "pending": pending.delete_every_pending(tx),
+        "devices": devices.delete_every_device(tx),
         "recovery_codes": parts.recovery_codes.void_everything(tx),
     }
     details: dict[str, str | int | Sequence[str]] = dict(ended)

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from twinlock.core.principal import User
 from twinlock.core.proof import Acr, AuthenticationContext
 from twinlock.core.secrets import digest
+from twinlock.flows.demands import is_enough
 from twinlock.flows.parts import Parts
 from twinlock.sessions import store as sessions
 from twinlock.sessions.policy import Session
@@ -99,6 +100,8 @@ class Liveness:
         if account.password_expires_at is not None and account.password_expires_at <= now:
             return None
         if not session.is_alive(generation=account.generation, now=now):
+            return None
+        if not is_enough(db, self._parts, account, context.acr, now=now):
             return None
         return User(
             id=account.subject,

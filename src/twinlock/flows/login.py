@@ -8,7 +8,8 @@ At the token endpoint the code comes with the password: ``finish_with_code``. A 
 comes by ``passkey_login.py``, and is admitted here as well.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.proof import (
     NoSecondFactor,
+    PasswordAndDevice,
     PasswordOnly,
     Proof,
     Reason,
@@ -28,14 +30,18 @@ from twinlock.core.proof import (
     TwoFactors,
     Verified,
     VerifiedPasskey,
+    context_of,
 )
 from twinlock.core.secrets import digest, new_secret
 from twinlock.factors.authenticators.store import Authenticators, AwaitsEnrollment, SealBroken
 from twinlock.flows.counting import Counting
-from twinlock.flows.enrollment import enrollable, require_enrollment
+from twinlock.flows.demands import demands_of, enrollable
+from twinlock.flows.devices import Copied, Recognised, TrustedDevices
+from twinlock.flows.enrollment import require_enrollment
 from twinlock.flows.opening import Opened, Opening, Transport
 from twinlock.flows.outcomes import (
     Denied,
+    DeviceCookie,
     EnrollmentRequired,
     Offered,
     SecondFactorRequired,
@@ -46,9 +52,10 @@ from twinlock.flows.parts import Parts
 from twinlock.flows.verifying import Verifying
 from twinlock.pending import store as pending_store
 from twinlock.pending.store import Pending, Purpose
+from twinlock.policies.policy import Demands
 from twinlock.throttle.store import Try
 
-Other = TypeVar("Other", bound=SecondFactorRequired | EnrollmentRequired | Denied)
+Other = TypeVar("Other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +96,16 @@ class Request:
 
     Attributes:
         may_enroll: Whether the client can go on with an enrollment inside the login.
+        device: The cookie of a trusted device, at the doors where it counts.
+        trust_device: Whether to trust this browser once its second factor was right.
     """
 
     caller: Caller
     transport: Transport = Transport.BEARER
     scope: tuple[str, ...] = ()
     may_enroll: bool = False
+    device: str | None = field(default=None, repr=False)
+    trust_device: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,16 @@ class Admitted:
 
     opened: Opened
     known_browser: str | None
+    device: DeviceCookie | None = None
+    enrollment_due: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A second factor is asked for, because the device was a copy; its sessions ended."""
+
+    required: SecondFactorRequired | Denied
+    ended: Sequence[str]
 
 
 class Login:
@@ -124,6 +145,7 @@ class Login:
         self._counting = counting
         self._verifying = verifying
         self._opening = opening
+        self._devices = TrustedDevices(parts)
 
     def look_up(
         self, name: str, caller: Caller, *, entry: DirectoryEntry | None = None, now: datetime
@@ -147,6 +169,9 @@ class Login:
         done = self._parts.database.transaction(
             self._finish_password, seen, outcome, request, now=now
         )
+        if isinstance(done, _Asked):
+            self._parts.marks.bump(list(done.ended))
+            return done.required
         return self._told(done, now=now)
 
     def finish_with_code(
@@ -157,7 +182,7 @@ class Login:
         request: Request,
         *,
         now: datetime,
-    ) -> SignedIn | Denied:
+    ) -> SignedIn | EnrollmentRequired | Denied:
         """Decide on a password and a code that came together (TOTP or recovery code)."""
         counted = self._parts.database.transaction_once(
             self._count_code, seen, outcome, request, now=now
@@ -167,14 +192,14 @@ class Login:
                 self._deny_with_code, seen, counted, code, request.caller, now=now
             )
         ready, taken = counted
-        done = self._parts.database.transaction(
+        done: Admitted | EnrollmentRequired | Denied = self._parts.database.transaction(
             self._check_code, seen, ready, taken, code, request, now=now
         )
         return self._told(done, now=now)
 
     def submit_answer(
         self, handle: str, method: str, answer: object, request: Request, *, now: datetime
-    ) -> SignedIn | Denied | Throttled:
+    ) -> SignedIn | EnrollmentRequired | Denied | Throttled:
         """Answer the second-factor prompt of a pending login."""
         if self._parts.factors.get(method) is None:
             return Denied()  # any text at all: neither counted nor written down
@@ -184,7 +209,7 @@ class Login:
         if isinstance(counted, Denied | Throttled):
             return counted
         begun, account, taken = counted
-        done = self._parts.database.transaction(
+        done: Admitted | EnrollmentRequired | Denied = self._parts.database.transaction(
             self._check_answer, begun, account, taken, method, answer, request, now=now
         )
         return self._told(done, now=now)
@@ -257,7 +282,7 @@ class Login:
         request: Request,
         *,
         now: datetime,
-    ) -> Admitted | SecondFactorRequired | EnrollmentRequired | Denied:
+    ) -> Admitted | _Asked | SecondFactorRequired | EnrollmentRequired | Denied:
         ready = self._ready(seen, outcome, now=now)
         if isinstance(ready, Rejected):
             if ready.reason is not Reason.AWAITS_ENROLLMENT or seen.account is None:
@@ -268,7 +293,23 @@ class Login:
         if isinstance(ready.factors, NoSecondFactor):
             proof = PasswordOnly(ready.password, ready.factors)
             return self._admit(tx, ready.account, proof, request, now=now)
-        return self._ask_second_factor(tx, ready, ready.factors, request, now=now)
+        known = self._recognise(tx, ready, request, now=now)
+        if isinstance(known, Recognised):
+            device = PasswordAndDevice(ready.password, known.device.id)
+            return self._admit(tx, ready.account, device, request, cookie=known.cookie, now=now)
+        asked = self._ask_second_factor(tx, ready, ready.factors, request, now=now)
+        return asked if known is None else _Asked(asked, known.ended)
+
+    def _recognise(
+        self, tx: Connection, ready: _Ready, request: Request, *, now: datetime
+    ) -> Recognised | Copied | None:
+        """Look whether a trusted device stands for the second factor."""
+        account = ready.account
+        if request.device is None or not account_store.lock_subject(
+            tx, account.subject, seen=account.generation
+        ):
+            return None
+        return self._devices.recognise(tx, account, request.device, request.caller, now=now)
 
     def _await_enrollment(
         self,
@@ -293,7 +334,7 @@ class Login:
             account,
             proven_at=now,
             scope=request.scope,
-            methods=enrollable(self._parts),
+            methods=enrollable(self._parts, demands_of(tx, self._parts, account, now=now)),
             needs_link=isinstance(seen.factors, AwaitsEnrollment),
             now=now,
         )
@@ -343,7 +384,7 @@ class Login:
         request: Request,
         *,
         now: datetime,
-    ) -> Admitted | Denied:
+    ) -> Admitted | EnrollmentRequired | Denied:
         if isinstance(ready.factors, NoSecondFactor):
             self._parts.accounts.write_subject(tx, ready.account, now=now)
             self._counting.give_back(tx, seen.tries)
@@ -423,7 +464,7 @@ class Login:
         request: Request,
         *,
         now: datetime,
-    ) -> Admitted | Denied:
+    ) -> Admitted | EnrollmentRequired | Denied:
         factors = self._verifying.factors_of(tx, account)
         if not isinstance(factors, Authenticators) or begun.proven_at is None:
             self._record_denial(tx, account, Reason.SEAL_BROKEN, request.caller, method, now=now)
@@ -438,7 +479,7 @@ class Login:
             self._record_denial(tx, account, Reason.SPENT, request.caller, method, now=now)
             return Denied()
         password = shown_earlier(account.subject, at=begun.proven_at)
-        scoped = Request(request.caller, request.transport, begun.scope)
+        scoped = replace(request, scope=begun.scope)
         return self._admit(tx, account, TwoFactors(password, second), scoped, now=now)
 
     def _ready(
@@ -499,10 +540,24 @@ class Login:
         return SecondFactorRequired(handle, lifetime, offered)
 
     def _admit(
-        self, tx: Connection, account: Account, proof: Proof, request: Request, *, now: datetime
-    ) -> Admitted | Denied:
-        """Open a session, if the account is still what it was when the login began."""
+        self,
+        tx: Connection,
+        account: Account,
+        proof: Proof,
+        request: Request,
+        *,
+        cookie: DeviceCookie | None = None,
+        now: datetime,
+    ) -> Admitted | EnrollmentRequired | Denied:
+        """Open a session, if the account is still what it was when the login began.
+
+        Where the policies demand more than was proven, the login goes on with an enrollment.
+        """
         caller = request.caller
+        demands = demands_of(tx, self._parts, account, now=now)
+        acr = context_of(proof).acr
+        if not acr.satisfies(demands.acr) and not isinstance(proof, PasswordAndDevice):
+            return self._demand_enrollment(tx, account, proof, request, demands, now=now)
         if not account_store.touch_subject(tx, account.subject, seen=account.generation, now=now):
             self._record_denial(tx, account, Reason.CHANGED_MEANWHILE, caller, "password", now=now)
             return Denied()
@@ -517,6 +572,8 @@ class Login:
             now=now,
         )
         known = self._counting.remember(tx, account.subject, caller, now=now)
+        if request.trust_device and isinstance(proof, TwoFactors | VerifiedPasskey):
+            cookie = self._devices.trust(tx, account, request.device, caller, now=now)
         audit.record(
             tx,
             Event(
@@ -528,14 +585,49 @@ class Login:
                 details={"acr": opened.context.acr, "amr": list(opened.context.amr)},
             ),
         )
-        return Admitted(opened, known)
+        return Admitted(opened, known, cookie, demands.reminder(acr))
+
+    def _demand_enrollment(
+        self,
+        tx: Connection,
+        account: Account,
+        proof: Proof,
+        request: Request,
+        demands: Demands,
+        *,
+        now: datetime,
+    ) -> EnrollmentRequired | Denied:
+        """Let a login that proved all that the account has go on with what its policy demands."""
+        shown = proof.second.method if isinstance(proof, TwoFactors) else None
+        required: EnrollmentRequired | None = EnrollmentRequired()
+        if request.may_enroll and isinstance(proof, PasswordOnly | TwoFactors):
+            required = require_enrollment(
+                tx,
+                self._parts,
+                self._verifying,
+                account,
+                proven_at=proof.password.at,
+                scope=request.scope,
+                methods=enrollable(self._parts, demands),
+                needs_link=False,
+                shown=context_of(proof).acr if shown else None,
+                now=now,
+            )
+        if required is None or required.handle is None:
+            reason = Reason.CHANGED_MEANWHILE if required is None else Reason.AWAITS_ENROLLMENT
+            self._record_denial(tx, account, reason, request.caller, shown or "password", now=now)
+        else:
+            self._record_password(tx, account, request.caller, now=now)
+        return required or Denied()
 
     def _told(self, done: Admitted | Other, *, now: datetime) -> SignedIn | Other:
         """Return what the client gets, now that the transaction is committed."""
         if not isinstance(done, Admitted):
             return done
         credentials = self._opening.issue(done.opened, now=now)
-        return SignedIn(credentials, done.opened.context, done.known_browser)
+        return SignedIn(
+            credentials, done.opened.context, done.known_browser, done.device, done.enrollment_due
+        )
 
     def _deny_password(
         self,

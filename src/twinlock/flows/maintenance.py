@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from twinlock.accounts import store as accounts
 from twinlock.audit import store as audit
+from twinlock.devices import store as devices
 from twinlock.flows.parts import Parts
 from twinlock.pending import store as pending
 from twinlock.sessions import store as sessions
@@ -52,6 +53,7 @@ def clean_up(
     kinds: dict[str, Expire] = {
         "pending": partial(pending.expire, now=now),
         "sessions": partial(sessions.expire, now=now),
+        "devices": partial(devices.expire, now=now),
         "ended_sessions": partial(sessions.expire_ended, before=now - KEEP_ENDED),
         "counts": partial(throttle.expire, now=now),
         "familiar": partial(

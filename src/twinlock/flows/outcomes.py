@@ -1,7 +1,7 @@
 """What a flow can answer. One denial looks like every other; its reason is in the audit log."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from twinlock.core.proof import Acr, AuthenticationContext
@@ -31,12 +31,27 @@ Credentials = IssuedTokens | IssuedCookie
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceCookie:
+    """What a trusted device is to hold until its next use."""
+
+    value: str = field(repr=False)
+    expires_in: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A session was opened, or an open one proved more."""
+    """A session was opened, or an open one proved more.
+
+    Attributes:
+        device: The cookie of a trusted device; None where the browser keeps what it has.
+        enrollment_due: When a policy will demand more than this sign-in proved.
+    """
 
     credentials: Credentials
     context: AuthenticationContext
     known_browser: str | None = field(default=None, repr=False)
+    device: DeviceCookie | None = None
+    enrollment_due: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +110,7 @@ class Refused:
 __all__ = [
     "Credentials",
     "Denied",
+    "DeviceCookie",
     "EnrollmentRequired",
     "IssuedCookie",
     "IssuedTokens",

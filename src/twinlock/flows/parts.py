@@ -8,6 +8,7 @@ from twinlock.core.keyring import DigestKey, Keyring
 from twinlock.db.engine import Database
 from twinlock.factors.protocol import RecoverySet
 from twinlock.factors.registry import Factors
+from twinlock.policies.store import PolicyBook
 from twinlock.sessions.policy import Lifetimes
 from twinlock.throttle.policy import ThrottleRules
 from twinlock.tokens.marks import Marks
@@ -31,6 +32,7 @@ class Parts:
     accounts: Accounts
     factors: Factors
     recovery_codes: RecoverySet
+    policies: PolicyBook
     lifetimes: Lifetimes
     throttle: ThrottleRules
     marks: Marks

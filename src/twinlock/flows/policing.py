@@ -1,8 +1,12 @@
 """The password policy with this installation's settings filled in."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from twinlock.accounts.password_policy import PasswordProblem, check_new_password
+
+LEAST_LENGTH: Final = 8
+"""Enough where a password alone opens nothing (SP 800-63B-4 section 3.1.1.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +31,22 @@ class PasswordPolicy:
     max_length: int
     blocked_words: tuple[str, ...] = ()
 
-    def check(self, password: str, whose: Named) -> PasswordProblem | None:
-        """Return why *password* is refused, or None."""
+    def check(
+        self, password: str, whose: Named, *, has_second_factor: bool = False
+    ) -> PasswordProblem | None:
+        """Return why *password* is refused, or None.
+
+        Args:
+            password: As typed.
+            whose: The words that it must not consist of.
+            has_second_factor: Whether a policy demands one, so that the least length is enough.
+        """
         return check_new_password(
             password,
             username=whose.username,
             email=whose.email,
             full_name=whose.full_name,
             service_name=" ".join((self.service_name, *self.blocked_words)),
-            min_length=self.min_length,
+            min_length=LEAST_LENGTH if has_second_factor else self.min_length,
             max_length=self.max_length,
         )

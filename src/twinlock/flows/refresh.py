@@ -9,6 +9,7 @@ from twinlock.accounts.directory import Account
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.proof import AuthenticationContext, Reason, SubjectId
+from twinlock.flows.demands import is_enough
 from twinlock.flows.opening import Opening
 from twinlock.flows.outcomes import Denied, IssuedTokens, Refused
 from twinlock.flows.parts import Parts
@@ -97,6 +98,7 @@ class Refresh:
             account is None
             or account.is_disabled
             or not session.is_alive(generation=account.generation, now=now)
+            or not is_enough(tx, self._parts, account, session.acr, now=now)
         ):
             return Denied()
         judged = self._judge(presented, session, now=now)

@@ -26,6 +26,7 @@ from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.errors import InstallationError, NotInitializedError
 from twinlock.core.keyring import Keyring
+from twinlock.devices import store as devices
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.flows.checkup import (
     KeepsSecrets,
@@ -171,6 +172,8 @@ class SecretRotation:
         factors = [factor for factor in self._parts.factors if isinstance(factor, KeepsSecrets)]
         parts = len(factors) + 2
         values = self._parts.database.transaction(signing_keys.reseal, self._parts.keyring)
+        values += self._parts.database.transaction(self._parts.policies.reseal)
+        values += self._reseal_devices()
         broken = [f"signing key {kid}" for kid in find_broken_signing_keys(self._parts)]
         for number, factor in enumerate(factors):
             resealed, left = self._reseal_factor(factor, _part(progress, number, of=parts))
@@ -192,6 +195,17 @@ class SecretRotation:
             progress(fraction_of(after))
             self._pause()
         return values, broken
+
+    def _reseal_devices(self) -> int:
+        values, after = 0, ""
+        while True:
+            resealed, after = self._parts.database.transaction(
+                devices.reseal_devices, self._parts.keyring, after=after, limit=self._batch
+            )
+            values += resealed
+            if not after:
+                return values
+            self._pause()
 
     def _reseal_subjects(self, progress: Progress) -> tuple[int, list[str]]:
         values, after = 0, ""

@@ -5,12 +5,14 @@ from twinlock.accounts.entries import tables as entries
 from twinlock.audit import tables as audit
 from twinlock.audit.chain import tables as audit_chain
 from twinlock.db.base import tell_dialects
+from twinlock.devices import tables as devices
 from twinlock.factors.authenticators import tables as authenticators
 from twinlock.factors.passkey import tables as passkey
 from twinlock.factors.recovery_codes import tables as recovery_codes
 from twinlock.factors.totp import tables as totp
 from twinlock.installation import tables as installation
 from twinlock.pending import tables as pending
+from twinlock.policies import tables as policies
 from twinlock.sessions import tables as sessions
 from twinlock.throttle import tables as throttle
 from twinlock.tokens import tables as tokens
@@ -21,9 +23,11 @@ ALL = (
     audit_chain,
     authenticators,
     entries,
+    devices,
     installation,
     passkey,
     pending,
+    policies,
     recovery_codes,
     sessions,
     throttle,

@@ -23,6 +23,8 @@ class Lifetimes:
         enrollment_login: How long a login may wait for an enrollment.
         enrollment_link: How long the link of a reset may be used.
         fresh: How old the proof may be that a change of factors or password demands.
+        trusted_device: How long a device stands for the second factor.
+        max_devices: Trusted devices of one account; the oldest goes.
         max_sessions: Sessions of one account; the oldest ends.
         max_pending: Pending logins of one account; the oldest dies.
         max_answers: Wrong answers after which a pending login, enrollment or
@@ -40,6 +42,8 @@ class Lifetimes:
     enrollment_login: timedelta = timedelta(minutes=15)
     enrollment_link: timedelta = timedelta(hours=24)
     fresh: timedelta = timedelta(minutes=10)
+    trusted_device: timedelta = timedelta(days=30)
+    max_devices: int = 10
     max_sessions: int = 50
     max_pending: int = 10
     max_answers: int = 5

@@ -50,6 +50,7 @@ END_SESSIONS = (
     .returning(session.c.id)
 )
 END_OTHER_SESSIONS = END_SESSIONS.where(session.c.id != bindparam("kept"))
+END_SESSIONS_OF_ACR = END_OTHER_SESSIONS.where(session.c.acr == bindparam("which_acr"))
 END_EVERY_SESSION = update(session).where(session.c.ended_at.is_(None)).values(_ENDED)
 END_OLDEST = (
     update(session)
@@ -224,6 +225,14 @@ def end_other_sessions(
     """End every session of a subject but one and return the ended ids."""
     params = {"subject": subject, "kept": kept, "moment": now}
     return list(tx.execute(END_OTHER_SESSIONS, params).scalars())
+
+
+def end_sessions_of_acr(
+    tx: Connection, subject: SubjectId, *, acr: Acr, kept: str, now: datetime
+) -> list[str]:
+    """End the sessions of a subject that prove exactly this, but one; return the ended ids."""
+    params = {"subject": subject, "which_acr": acr, "kept": kept, "moment": now}
+    return list(tx.execute(END_SESSIONS_OF_ACR, params).scalars())
 
 
 def end_every_session(tx: Connection, *, now: datetime) -> int:

@@ -1,14 +1,15 @@
-"""Our two cookies: the session, and the browser that is known from an earlier sign-in."""
+"""Our cookies: the session, the browser known from an earlier sign-in, the trusted device."""
 
 from datetime import timedelta
 from typing import Final
 
 from fastapi import Response
 
-from twinlock.flows.outcomes import IssuedCookie
+from twinlock.flows.outcomes import DeviceCookie, IssuedCookie
 
 SESSION: Final = "__Host-twinlock"
 KNOWN: Final = "__Host-twinlock-known"
+DEVICE: Final = "__Host-twinlock-device"
 _MAX_VALUE = 192
 _BLANKS: Final = " \t"
 
@@ -45,6 +46,11 @@ def set_session(response: Response, issued: IssuedCookie) -> None:
 def set_known(response: Response, secret: str, *, lifetime: timedelta) -> None:
     """Let the browser be known at its next sign-in."""
     _set(response, KNOWN, secret, max_age=lifetime)
+
+
+def set_device(response: Response, device: DeviceCookie) -> None:
+    """Give a trusted device what it shows at its next sign-in."""
+    _set(response, DEVICE, device.value, max_age=device.expires_in)
 
 
 def clear_session(response: Response) -> None:

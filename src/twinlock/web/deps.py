@@ -51,6 +51,14 @@ def caller(connection: HTTPConnection, runtime: Runtime) -> Caller:
     return caller_of(connection, runtime.trusted_proxies, known_browser=known)
 
 
+async def _device(connection: HTTPConnection) -> str | None:
+    header = "; ".join(connection.headers.getlist("cookie"))
+    try:
+        return cookies.read_cookie(header, cookies.DEVICE) if cookies.DEVICE in header else None
+    except cookies.RepeatedCookieError:
+        return None  # one of the two was planted: neither stands for a second factor
+
+
 Running = Annotated[Runtime, Depends(_runtime)]
 """The running installation."""
 
@@ -62,6 +70,9 @@ From = Annotated[Caller, Depends(_caller)]
 
 SessionCookie = Annotated[str | None, Depends(_cookie)]
 """The secret of the session cookie, if the request has one."""
+
+TrustedDevice = Annotated[str | None, Depends(_device)]
+"""The cookie of a trusted device, if the request has one."""
 
 SameTransport = Annotated[Transport, Depends(_transport)]
 """How this request carries its session, and so how its replacement is to be carried."""

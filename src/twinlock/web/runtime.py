@@ -8,6 +8,7 @@ from starlette.requests import HTTPConnection
 from twinlock.accounts.password_check import PasswordCheck
 from twinlock.core.clock import Clock
 from twinlock.flows.account import AccountManagement
+from twinlock.flows.devices import TrustedDevices
 from twinlock.flows.enrollment import Enrollment
 from twinlock.flows.factors import FactorManagement
 from twinlock.flows.health import Health
@@ -59,6 +60,7 @@ class Runtime:
     account: AccountManagement
     sessions: OwnSessions
     security: OwnSecurity
+    devices: TrustedDevices
     health: Health
     origin: OwnOrigin
     trusted_proxies: Sequence[Network]

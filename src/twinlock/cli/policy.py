@@ -1,0 +1,153 @@
+"""``twinlock policy``: who needs what by when."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from twinlock.accounts.roles import role_problem
+from twinlock.app import Flows
+from twinlock.cli import output
+from twinlock.cli.lookup import User, require_account
+from twinlock.core.proof import Acr
+from twinlock.flows.outcomes import Refused
+from twinlock.policies.policy import Demands, Kind, Policy
+
+app = output.group("List, set and explain who needs a second factor.")
+
+
+@app.command("list")
+def list_policies(*, as_json: output.Json = False) -> None:
+    """List every policy."""
+    with output.opened() as flows:
+        found = flows.policy_administration.list_policies()
+    _show({"policies": [_facts(one) for one in found]}, found, as_json=as_json)
+
+
+@app.command("set")
+def set_policy(
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="everyone, role:NAME or account:USER.")
+    ],
+    *,
+    acr: Annotated[
+        Acr, typer.Option(help="aal2: a second factor. phr: one that no page can relay.")
+    ] = Acr.AAL2,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            "--from",
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
+            help="In UTC; until then a sign-in only reminds. By default from now on.",
+        ),
+    ] = None,
+    methods: Annotated[
+        list[str] | None, typer.Option("--method", help="May be enrolled; repeat it. Default: all.")
+    ] = None,
+    trusted_devices: Annotated[
+        bool,
+        typer.Option(
+            "--trusted-devices/--no-trusted-devices",
+            help="Whether a trusted device may stand for the second factor.",
+        ),
+    ] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the policy instead.")] = False,
+    as_json: output.Json = False,
+) -> None:
+    """Set the policy of everyone, of a role, or of one account, in place of an older one.
+
+    Of all that apply to an account the strictest wins. From the date on, who lacks a factor
+    enrolls one at the next sign-in, and sessions that proved less open nothing any more.
+    """
+    with output.opened() as flows:
+        now = flows.parts.clock()
+        kind, name = _target(flows, target)
+        known = [one.method for one in flows.parts.factors if one.max_per_account]
+        for method in methods or ():
+            if method not in known:
+                raise typer.BadParameter(f"A method is one of: {', '.join(known)}.")
+        administration = flows.policy_administration
+        if remove:
+            done = administration.remove_policy(kind, name, output.caller(), now=now)
+        else:
+            new = Policy(
+                kind,
+                name,
+                acr,
+                since.replace(tzinfo=UTC) if since else now,
+                tuple(dict.fromkeys(methods or ())),
+                trusted_devices,
+            )
+            done = administration.set_policy(new, output.caller(), now=now)
+    if isinstance(done, Refused):
+        output.refuse(done.message)
+    _show({"removed" if remove else "set": _facts(done)}, [done], as_json=as_json)
+
+
+@app.command("explain")
+def explain_policy(user: User, *, as_json: output.Json = False) -> None:
+    """Say what an account needs, from when on, and which policies say so."""
+    with output.opened() as flows:
+        account = require_account(flows, user)
+        demands = flows.policy_administration.explain(account, now=flows.parts.clock())
+    facts = {
+        "id": account.subject,
+        "username": account.username,
+        "acr": demands.acr,
+        "due": demands.due,
+        "next_acr": demands.next_acr,
+        "methods": list(demands.methods),
+        "trusted_devices": demands.trusts_devices,
+        "policies": [_facts(one) for one in demands.policies],
+    }
+    output.show(facts, *_sentences(demands), _table(demands.policies), as_json=as_json)
+
+
+def _sentences(demands: Demands) -> list[str]:
+    lines = [
+        "A sign-in must prove: "
+        + ("nothing beyond its first factor." if not demands.second_factor else f"{demands.acr}.")
+    ]
+    if demands.due is not None:
+        lines.append(f"From {demands.due:%Y-%m-%d %H:%M} UTC on: {demands.next_acr}.")
+    if demands.methods:
+        lines.append(f"May enroll: {', '.join(demands.methods)}.")
+    verb = "may" if demands.trusts_devices else "may not"
+    lines.append(f"A trusted device {verb} stand for the second factor.")
+    return lines
+
+
+def _target(flows: Flows, target: str) -> tuple[Kind, str]:
+    kind, _, name = target.partition(":")
+    if kind == Kind.EVERYONE and not name:
+        return Kind.EVERYONE, ""
+    if kind == Kind.ROLE and name:
+        if problem := role_problem(name):
+            raise typer.BadParameter(problem)
+        return Kind.ROLE, name
+    if kind == Kind.ACCOUNT and name:
+        return Kind.ACCOUNT, require_account(flows, name).subject
+    raise typer.BadParameter("TARGET is everyone, role:NAME or account:USER.")
+
+
+def _show(facts: object, found: Any, *, as_json: bool) -> None:
+    output.show(facts, _table(found), as_json=as_json)
+
+
+def _table(found: Any) -> str:
+    headings = ("target", "acr", "from", "methods", "trusted devices")
+    rows = (
+        (one.target, one.acr, one.since, ", ".join(one.methods) or None, one.trusts_devices)
+        for one in found
+    )
+    return output.table(headings, rows)
+
+
+def _facts(one: Policy) -> dict[str, Any]:
+    return {
+        "target": one.target,
+        "acr": one.acr,
+        "from": one.since,
+        "methods": list(one.methods),
+        "trusted_devices": one.trusts_devices,
+    }

@@ -1,0 +1,54 @@
+"""What the policies demand of an account, and whether a session meets it."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from twinlock.accounts.directory import Account
+from twinlock.core.proof import Acr
+from twinlock.factors.authenticators import store as authenticators
+from twinlock.factors.authenticators.store import Authenticators
+from twinlock.flows.parts import Parts
+from twinlock.policies.policy import Demands, demands_on
+
+
+def demands_of(db: Connection, parts: Parts, account: Account, *, now: datetime) -> Demands:
+    """Return what an account needs; costs one statement.
+
+    Raises:
+        SealBrokenError: Somebody else wrote the policies.
+    """
+    return demands_on(parts.policies.read(db), account.subject, account.roles, now=now)
+
+
+def is_enough(db: Connection, parts: Parts, account: Account, acr: Acr, *, now: datetime) -> bool:
+    """Tell whether a session that proved *acr* may go on under the policies of today.
+
+    Where devices are trusted, the session of one proves less, and the account's second factor
+    once stood behind it; an account without any has none that could.
+    """
+    demands = demands_of(db, parts, account, now=now)
+    if acr.satisfies(demands.acr):
+        return True
+    if not demands.trusts_devices:
+        return False
+    found = authenticators.find_authenticators(
+        db,
+        parts.keyring,
+        account=account.subject,
+        generation=account.generation,
+        seal=account.seal,
+        awaits_enrollment=account.awaits_enrollment,
+    )
+    return isinstance(found, Authenticators)
+
+
+def enrollable(parts: Parts, demands: Demands) -> tuple[str, ...]:
+    """Return the methods whose enrollment would meet what is demanded now."""
+    return tuple(
+        factor.method
+        for factor in parts.factors
+        if factor.max_per_account > 0
+        and demands.may_enroll(factor.method)
+        and (demands.acr is not Acr.PHR or factor.is_phishing_resistant)
+    )

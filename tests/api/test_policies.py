@@ -1,0 +1,218 @@
+"""Policies: who needs what by when, and what a change does to those who are signed in."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from tests.support.home import Home
+from tests.support.house import OPERATOR, PASSWORD, bearer, begin_login, sign_in, token
+from twinlock.audit.events import EventType
+from twinlock.core.proof import Acr
+from twinlock.flows.outcomes import Refused
+from twinlock.policies.policy import Kind, Policy
+from twinlock.testing.authenticator import FakeAuthenticator
+
+
+def demand(
+    home: Home,
+    kind: Kind = Kind.EVERYONE,
+    name: str = "",
+    *,
+    after: timedelta = timedelta(0),
+    methods: Sequence[str] = (),
+) -> Policy:
+    now = home.house.now
+    new = Policy(kind, name, Acr.AAL2, now + after, tuple(methods))
+    assert home.house.policy_administration.set_policy(new, OPERATOR, now=now) == new
+    return new
+
+
+def alice_signs_in(home: Home) -> dict[str, Any]:
+    """Make alice, who has no second factor, and sign her in."""
+    home.house.create("alice")
+    return sign_in(home.client, "alice")
+
+
+def is_alive(home: Home, tokens: dict[str, Any]) -> bool:
+    return home.client.get("/users/me", headers=bearer(tokens)).status_code == 200
+
+
+def refresh(home: Home, tokens: dict[str, Any]) -> int:
+    form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    status: int = home.client.post("/token", data=form).status_code
+    return status
+
+
+def test_who_has_no_factor_enrolls_one_inside_the_login(home: Home) -> None:
+    home.house.create("alice")
+    demand(home)
+
+    asked = begin_login(home.client, "alice")
+    path = "/api/enrollment/totp"
+    begun = home.client.post(path, json={"login": asked["login"]}).json()
+    phone = FakeAuthenticator.from_uri(begun["options"]["uri"])
+    done = home.client.post(
+        f"{path}/confirm",
+        json={
+            "login": asked["login"],
+            "enrollment": begun["enrollment"],
+            "answer": phone.code(home.house.now),
+            "label": "Phone",
+        },
+    )
+
+    assert (asked["status"], asked["expires_in"]) == ("enrollment_required", 900)
+    assert asked["link_required"] is False
+    assert done.status_code == 200
+    assert done.json()["acr"] == "aal2"
+    assert is_alive(home, done.json())
+    home.house.clock.advance(seconds=30)
+    assert begin_login(home.client, "alice")["status"] == "second_factor_required"
+
+
+@pytest.mark.parametrize("otp", [{}, {"otp": "123456"}], ids=["alone", "with a code"])
+def test_the_token_endpoint_gives_a_password_nothing(home: Home, otp: dict[str, str]) -> None:
+    home.house.create("alice")
+    demand(home)
+
+    response = token(home.client, "alice", PASSWORD, **otp)
+
+    assert (response.status_code, response.json()["error"]) == (403, "enrollment_required")
+    assert "mfa_token" not in response.json()
+
+
+def test_a_wrong_password_tells_nothing_of_the_policy(home: Home) -> None:
+    home.house.create("alice")
+    demand(home)
+
+    body = {"username": "alice", "password": "not the right password"}
+    response = home.client.post("/api/login", json=body)
+
+    assert (response.status_code, response.json()["type"]) == (401, "login_denied")
+
+
+def test_before_the_date_a_sign_in_reminds_and_after_it_nothing_opens(home: Home) -> None:
+    home.house.create("alice")
+    policy = demand(home, after=timedelta(days=7))
+
+    early = begin_login(home.client, "alice")
+    assert early["status"] == "signed_in"
+    assert early["enrollment_due"].startswith(policy.since.strftime("%Y-%m-%dT%H:%M"))
+    assert is_alive(home, early)
+    home.house.clock.advance(days=7)
+
+    assert begin_login(home.client, "alice")["status"] == "enrollment_required"
+    assert refresh(home, early) == 400
+
+
+def test_nobody_with_a_second_factor_is_reminded(home: Home) -> None:
+    demand(home, after=timedelta(days=7))
+
+    response = home.answer(home.begin(), home.code())
+
+    assert "enrollment_due" not in response.json()
+
+
+def test_a_tightened_policy_is_seen_at_the_next_request(home: Home) -> None:
+    """The guard has alice in memory; her session proved less than is demanded now."""
+    alice = alice_signs_in(home)
+    john = home.answer(home.begin(), home.code()).json()
+    assert is_alive(home, alice)
+    assert is_alive(home, john)
+
+    demand(home)
+
+    assert not is_alive(home, alice)
+    assert refresh(home, alice) == 400
+    assert is_alive(home, john)
+    assert refresh(home, john) == 200
+
+
+def test_a_session_dies_with_the_date_and_without_any_change(home: Home) -> None:
+    alice = alice_signs_in(home)
+    demand(home, after=timedelta(minutes=5))
+    assert is_alive(home, alice)
+    home.house.clock.advance(minutes=6)
+    home.house.runtime.parts.marks.bump_all()  # as memory does after a minute
+
+    assert not is_alive(home, alice)
+
+
+@pytest.mark.parametrize("kind, name", [(Kind.ROLE, "staff"), (Kind.ACCOUNT, "")])
+def test_a_policy_is_for_whom_it_names(home: Home, kind: Kind, name: str) -> None:
+    alice = home.house.create("alice", roles=["staff"])
+    home.house.create("bob")
+    demand(home, kind, name or alice.subject)
+
+    assert begin_login(home.client, "alice")["status"] == "enrollment_required"
+    assert begin_login(home.client, "bob")["status"] == "signed_in"
+
+
+def test_the_last_factor_under_a_policy_stays(home: Home) -> None:
+    demand(home)
+    headers = bearer(home.answer(home.begin(), home.code()).json())
+    (factor,) = home.client.get("/api/factors", headers=headers).json()["factors"]
+
+    kept = home.client.delete(f"/api/factors/{factor['id']}", headers=headers)
+
+    assert kept.json()["type"] == "last_factor"
+    assert len(home.client.get("/api/factors", headers=headers).json()["factors"]) == 1
+    home.house.policy_administration.remove_policy(Kind.EVERYONE, "", OPERATOR, now=home.house.now)
+    gone = home.client.delete(f"/api/factors/{factor['id']}", headers=headers)
+    assert gone.status_code == 200
+
+
+def test_what_no_method_could_meet_is_not_set(home: Home) -> None:
+    """Or nobody would ever sign in again."""
+    now = home.house.now
+    administration = home.house.policy_administration
+    nothing = Policy(Kind.EVERYONE, "", Acr.AAL2, now, ("carrier_pigeon",))
+
+    assert isinstance(administration.set_policy(nothing, OPERATOR, now=now), Refused)
+    assert administration.list_policies() == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE policy SET document = '[]'",
+        "UPDATE policy SET revision = revision + 1",
+        "UPDATE policy SET seal = x'00'",
+    ],
+)
+def test_who_writes_the_database_weakens_no_policy(home: Home, change: str) -> None:
+    home.house.create("alice")
+    demand(home)
+    home.execute(text(change))
+
+    body = {"username": "alice", "password": PASSWORD}
+    assert home.client.post("/api/login", json=body).status_code == 503
+    assert token(home.client, "alice", PASSWORD).status_code == 503
+
+
+def test_a_shorter_password_is_enough_where_a_second_factor_is_demanded(home: Home) -> None:
+    body = {"current_password": PASSWORD, "new_password": "Gneiss71ok"}
+    house = home.house.again(password_min_length=15)
+    home.house.auth.close()
+    with house.open() as client:
+        form = {"login": begin_login(client)["login"], "answer": home.code()}
+        headers = bearer(client.post("/api/login/totp", json=form).json())
+        refused = client.post("/api/account/password", json=body, headers=headers)
+        new = Policy(Kind.EVERYONE, "", Acr.AAL2, house.now)
+        house.policy_administration.set_policy(new, OPERATOR, now=house.now)
+        taken = client.post("/api/account/password", json=body, headers=headers)
+
+    assert refused.json()["type"] == "password_too_short"
+    assert taken.status_code == 200
+
+
+def test_changes_are_written_down(home: Home) -> None:
+    demand(home)
+    home.house.policy_administration.remove_policy(Kind.EVERYONE, "", OPERATOR, now=home.house.now)
+
+    (event,) = home.events(EventType.POLICY_SET)
+    assert '"everyone"' in event.details
+    assert home.events(EventType.POLICY_REMOVED)
