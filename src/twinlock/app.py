@@ -46,8 +46,8 @@ from twinlock.flows.own_security import OwnSecurity
 from twinlock.flows.own_sessions import OwnSessions
 from twinlock.flows.parts import Parts
 from twinlock.flows.passkey_login import PasskeyLogin
-from twinlock.flows.policies import PolicyAdministration
 from twinlock.flows.policing import PasswordPolicy
+from twinlock.flows.policy_administration import PolicyAdministration
 from twinlock.flows.reauthentication import Reauthentication
 from twinlock.flows.refresh import Refresh
 from twinlock.flows.verifying import Verifying

@@ -19,8 +19,8 @@ from twinlock.flows.administration import Administration
 from twinlock.flows.changes import Changes
 from twinlock.flows.counting import Counting
 from twinlock.flows.factor_administration import FactorAdministration
-from twinlock.flows.policies import PolicyAdministration
 from twinlock.flows.policing import PasswordPolicy
+from twinlock.flows.policy_administration import PolicyAdministration
 from twinlock.flows.verifying import Verifying
 from twinlock.testing.authenticator import FakeAuthenticator
 from twinlock.testing.clock import MovableClock

@@ -238,7 +238,8 @@ class Login:
         now: datetime,
     ) -> Admitted | Denied:
         """Open a session for a passkey that verified its user, inside the caller's transaction."""
-        return self._admit(tx, account, VerifiedPasskey(passkey), request, now=now)
+        admitted = self._admit(tx, account, VerifiedPasskey(passkey), request, now=now)
+        return Denied() if isinstance(admitted, EnrollmentRequired) else admitted
 
     def deny_passkey(
         self,
