@@ -23,7 +23,7 @@ from twinlock.pages.replies import denied, minutes, see_other, throttled, with_s
 from twinlock.pages.routes import page_router
 from twinlock.pages.shown import page, safe_methods
 from twinlock.pages.visitor import signed_in
-from twinlock.web.deps import From, Now, Running
+from twinlock.web.deps import From, Now, Running, TrustedDevice
 from twinlock.web.password_step import Submitted, submit_password
 from twinlock.web.runtime import Runtime, runtime_of
 
@@ -76,7 +76,12 @@ async def show_sign_in(request: Request, runtime: Running) -> Response:
 
 @pages.post("")
 async def sign_in(
-    request: Request, form: Form, runtime: Running, caller: From, now: Now
+    request: Request,
+    form: Form,
+    runtime: Running,
+    caller: From,
+    device: TrustedDevice,
+    now: Now,
 ) -> Response:
     """Check the password."""
     there = own_path(form.text("next"))
@@ -84,7 +89,7 @@ async def sign_in(
     if not has_form_token(request, form):
         return _sign_in_page(request, runtime, there, status=403, error="stale", name=name)
     submitted = Submitted(name, form.text("password")[: _MAX_PASSWORD + 1])
-    asked = LoginRequest(caller, Transport.COOKIE)
+    asked = LoginRequest(caller, Transport.COOKIE, device=device)
     match await submit_password(runtime, submitted, asked, now=now):
         case SignedIn() as done:
             return with_session(runtime, see_other(there or runtime.prefix + HOME), done)
@@ -121,7 +126,13 @@ async def show_second_factor(method: str, request: Request, runtime: Running) ->
 
 @pages.post("/{method}")
 async def answer(
-    method: str, request: Request, form: Form, runtime: Running, caller: From, now: Now
+    method: str,
+    request: Request,
+    form: Form,
+    runtime: Running,
+    caller: From,
+    device: TrustedDevice,
+    now: Now,
 ) -> Response:
     """Check an answer of the second factor."""
     begun = Begun.of(request)
@@ -130,7 +141,12 @@ async def answer(
         return _run_out(request, there)
     if not has_form_token(request, form):
         return _answer_page(request, runtime, begun, method, there, status=403, error="stale")
-    asked = LoginRequest(caller, Transport.COOKIE)
+    asked = LoginRequest(
+        caller,
+        Transport.COOKIE,
+        device=device,
+        trust_device=form.text("trust_device") == "yes",
+    )
     typed = form.text("answer")[:_MAX_ANSWER]
     outcome = await runtime.workers.run(
         runtime.login.submit_answer, begun.handle, method, typed, asked, now=now
@@ -141,6 +157,8 @@ async def answer(
         case Throttled() as wait:
             again = _answer_page(request, runtime, begun, method, there, status=429, error="denied")
             return throttled(again, wait)
+        case EnrollmentRequired():
+            return page(request, "login/enrollment_required.html", status=403)
         case Denied():
             return _denied_answer(request, runtime, begun, method, there)
 
@@ -207,6 +225,7 @@ def _answer_page(
         action=f"{runtime.prefix}/login/{method}",
         next=there or "",
         error=error,
+        can_remember=True,
         again=with_query(f"{runtime.prefix}/login", next=there),
         ways=[
             {"method": other, "path": with_query(f"{runtime.prefix}/login/{other}", next=there)}

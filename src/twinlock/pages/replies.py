@@ -34,6 +34,8 @@ def with_session(runtime: Runtime, response: Response, signed_in: SignedIn) -> R
     """Give the browser the cookies of its session, and take back those of the way there."""
     if isinstance(signed_in.credentials, IssuedCookie):
         web_cookies.set_session(response, signed_in.credentials)
+    if signed_in.device is not None:
+        web_cookies.set_device(response, signed_in.device)
     if signed_in.known_browser is not None:
         lifetime = runtime.parts.throttle.familiar_for.browser
         web_cookies.set_known(response, signed_in.known_browser, lifetime=lifetime)
