@@ -28,6 +28,7 @@ SEALED = (
     "digest_key from installation",
     "private_key from signing_key",
     "key from totp",
+    "public_key from passkey",
     "seal from subject",
     "seal from session where ended_at is null",
 )
@@ -117,6 +118,20 @@ def test_everything_at_rest_comes_under_the_new_key(
     assert len(read_keys(house.settings.secret_keys_file, must_be_private=True)) == 2
     assert stale(house, ring) == 0
     assert len(sealed_values(house)) == 2 + 1 + 3 * len(PEOPLE)
+
+
+def test_passkeys_come_under_the_new_key_and_sign_in(house: House, client: TestClient) -> None:
+    device = FakeAuthenticator()
+    house.create()
+    tokens = token(client, "johndoe", PASSWORD).json()
+    house.enroll_passkey(client, device, tokens)
+
+    rotate(house)
+
+    assert stale(house, Keyring([newest(house)])) == 0
+    begun = client.post("/api/passkey/begin", json={}).json()
+    body = {"login": begun["login"], "answer": device.get(begun["options"])}
+    assert client.post("/api/passkey/finish", json=body).status_code == 200
 
 
 def test_logins_go_on_through_every_step_of_a_rotation(

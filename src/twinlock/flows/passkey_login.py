@@ -53,6 +53,14 @@ class _Begun:
 
 
 @dataclass(frozen=True, slots=True)
+class _Named:
+    """An account that an answer names, and the tries that its network was charged."""
+
+    account: Account
+    network: tuple[Try, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Counted:
     """An answer that names an account, and the tries that it cost."""
 
@@ -92,8 +100,15 @@ class PasskeyLogin:
         passkeys, begun = self._passkeys, self._open(handle, now=now)
         if passkeys is None or begun is None:
             return Denied()  # any text at all: neither counted nor written down
+        # Two transactions: whoever checks an answer takes the account's count before the
+        # network's, and one that holds both in the other order would deadlock with that.
+        named = self._parts.database.transaction_once(
+            self._count_for_network, passkeys, answer, request, now=now
+        )
+        if not isinstance(named, _Named):
+            return named
         counted = self._parts.database.transaction_once(
-            self._count, passkeys, answer, request, now=now
+            self._count_for_account, passkeys, named, request, now=now
         )
         if not isinstance(counted, _Counted):
             return counted
@@ -102,7 +117,7 @@ class PasskeyLogin:
         )
         return self._login.tell_passkey(done, now=now)
 
-    def _count(
+    def _count_for_network(
         self,
         tx: Connection,
         passkeys: NamesAccounts,
@@ -110,8 +125,8 @@ class PasskeyLogin:
         request: Request,
         *,
         now: datetime,
-    ) -> _Counted | Denied | Throttled:
-        """Count for the network, and for the account as soon as there is one."""
+    ) -> _Named | Denied | Throttled:
+        """Count for the network, and find the account that the answer names."""
         caller, method = request.caller, passkeys.method
         subject = passkeys.account_of(tx, answer)
         account = self._parts.accounts.get(tx, subject) if subject else None
@@ -123,12 +138,23 @@ class PasskeyLogin:
         if account is None:
             unknown = Rejected(Reason.UNKNOWN_ACCOUNT)
             return self._login.deny_passkey(tx, None, unknown, caller, method, now=now)
+        return _Named(account, network)
+
+    def _count_for_account(
+        self,
+        tx: Connection,
+        passkeys: NamesAccounts,
+        named: _Named,
+        request: Request,
+        *,
+        now: datetime,
+    ) -> _Counted | Denied:
         own = self._counting.take_second_factor_try(
-            tx, account.subject, caller, method=method, now=now
+            tx, named.account.subject, request.caller, method=passkeys.method, now=now
         )
         if isinstance(own, Throttled):
             return Denied()  # a 429 would tell that somebody has this credential
-        return _Counted(account, network, own)
+        return _Counted(named.account, named.network, own)
 
     def _check(
         self,
