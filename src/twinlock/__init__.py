@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from twinlock.config import Settings as Settings
     from twinlock.core.principal import User as User
     from twinlock.core.proof import Acr as Acr
+    from twinlock.flows.outcomes import Denied as Denied
+    from twinlock.flows.outcomes import EnrollmentRequired as EnrollmentRequired
+    from twinlock.flows.outcomes import SecondFactorRequired as SecondFactorRequired
+    from twinlock.flows.outcomes import SignedIn as SignedIn
+    from twinlock.flows.outcomes import Throttled as Throttled
     from twinlock.web.guard import CurrentUser as CurrentUser
     from twinlock.web.guard import OptionalUser as OptionalUser
     from twinlock.web.guard import require as require
@@ -24,10 +29,15 @@ __version__ = "0.1.0"
 __all__ = [
     "Acr",
     "CurrentUser",
+    "Denied",
     "Directory",
     "DirectoryEntry",
+    "EnrollmentRequired",
     "OptionalUser",
+    "SecondFactorRequired",
     "Settings",
+    "SignedIn",
+    "Throttled",
     "Twinlock",
     "User",
     "create_app",
@@ -37,10 +47,15 @@ __all__ = [
 _PLACES = {
     "Acr": "twinlock.core.proof",
     "CurrentUser": "twinlock.web.guard",
+    "Denied": "twinlock.flows.outcomes",
     "Directory": "twinlock.accounts.directory",
     "DirectoryEntry": "twinlock.accounts.directory",
+    "EnrollmentRequired": "twinlock.flows.outcomes",
     "OptionalUser": "twinlock.web.guard",
+    "SecondFactorRequired": "twinlock.flows.outcomes",
     "Settings": "twinlock.config",
+    "SignedIn": "twinlock.flows.outcomes",
+    "Throttled": "twinlock.flows.outcomes",
     "Twinlock": "twinlock.app",
     "User": "twinlock.core.principal",
     "create_app": "twinlock.app",

@@ -7,14 +7,17 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
+from uuid import UUID
 
 from fastapi import APIRouter, FastAPI
 
-from twinlock.accounts.directory import ChecksPasswords, Directory
+from twinlock.accounts.directory import ChecksPasswords, Directory, host_id_of
 from twinlock.accounts.password_check import PasswordCheck
 from twinlock.accounts.passwords import HashProfile
 from twinlock.accounts.store import OwnAccounts
 from twinlock.api.routers import WholeApi
+from twinlock.api.second_factor import SecondFactor
 from twinlock.config import Settings, load_master_keys
 from twinlock.core.clock import Clock, utc_now
 from twinlock.core.errors import ConfigurationError, TwinlockError
@@ -57,6 +60,8 @@ from twinlock.policies.store import PolicyBook
 from twinlock.tokens.marks import Marks
 from twinlock.web.asking import Asking
 from twinlock.web.hash_pool import HashPool
+from twinlock.web.held import OwnLock
+from twinlock.web.host_word import HostWord, Taken
 from twinlock.web.origin import OwnOrigin
 from twinlock.web.presence import Presence, write_token_url
 from twinlock.web.runtime import Runtime
@@ -64,6 +69,10 @@ from twinlock.web.server import add_server_parts
 from twinlock.web.sight import Sight
 from twinlock.web.upkeep import Upkeep
 from twinlock.web.work import Workers
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.orm import Session
 
 log = logging.getLogger("twinlock")
 
@@ -103,6 +112,8 @@ class Twinlock:
         self._prefix = ""
         self._lock = threading.Lock()
         self._running: Runtime | None = None
+        self._word = HostWord(lambda: self.runtime)
+        self.second_factor = SecondFactor(lambda: self.runtime)
 
     @property
     def runtime(self) -> Runtime:
@@ -133,6 +144,61 @@ class Twinlock:
                 self._running.sight.start()
                 self._running.upkeep.start()
             return self._running
+
+    def forget(
+        self, account_id: int | str | UUID, *, db: "Session | AsyncSession | None" = None
+    ) -> Taken:
+        """Close what belongs to an account of the host's that is deleted.
+
+        Its sessions, second factors and recovery codes are gone; who gets the id next inherits
+        none of them. Await it in asynchronous code.
+
+        Args:
+            account_id: The id, as the directory tells it.
+            db: The session that deletes the account, if it has not been committed: this takes
+                hold when it is. If it is rolled back, nothing is lost.
+
+        Raises:
+            DirectoryError: That is no id.
+            UncommittedWritesError: On SQLite, this thread or task holds uncommitted writes, and
+                no session was given.
+        """
+        host_id = host_id_of(account_id)
+        return self._word.take(
+            lambda runtime: runtime.host_changes.note(host_id, None, now=runtime.clock()),
+            db,
+            instead=lambda runtime: _declare_changed(runtime, host_id, is_password=False),
+        )
+
+    def changed(
+        self,
+        account_id: int | str | UUID,
+        *,
+        password: bool = False,
+        db: "Session | AsyncSession | None" = None,
+    ) -> Taken:
+        """Have an account of the host's looked at again, at its next request.
+
+        Disabled, demoted or renamed: without this it is seen at the next refresh, after ten
+        minutes at most. Await it in asynchronous code.
+
+        Args:
+            account_id: The id, as the directory tells it.
+            password: Whether the password is another one: every session ends.
+            db: The session that makes the change, if it has not been committed: this takes
+                hold when it is.
+
+        Raises:
+            DirectoryError: That is no id.
+            UncommittedWritesError: On SQLite, this thread or task holds uncommitted writes, and
+                no session was given.
+        """
+        host_id = host_id_of(account_id)
+        return self._word.take(
+            lambda runtime: _declare_changed(runtime, host_id, is_password=password),
+            db,
+            instead=lambda runtime: _declare_changed(runtime, host_id, is_password=False),
+        )
 
     def close(self) -> None:
         """End what `start` began."""
@@ -165,6 +231,10 @@ class Twinlock:
         app.include_router(self.router(), prefix=prefix)
         app.add_middleware(Presence, instance=self)
         write_token_url(app, f"{prefix}/token".lstrip("/"))
+
+
+def _declare_changed(runtime: Runtime, host_id: str, *, is_password: bool) -> None:
+    runtime.host_changes.declare_changed(host_id, is_password=is_password, now=runtime.clock())
 
 
 def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> FastAPI:
@@ -367,6 +437,7 @@ def build_runtime(
     )
     if asking is not None:
         workers.renew = asking.renew
+        workers.own_lock = OwnLock(parts.database)
     return Runtime(
         parts=parts,
         clock=clock,

@@ -116,7 +116,7 @@ class Plain:
             password_hash=row.hashed,
             disabled=not row.is_active,
             roles=row.roles.split(),
-            since=row.created.replace(tzinfo=UTC),
+            since=row.created and row.created.replace(tzinfo=UTC),
         )
 
 

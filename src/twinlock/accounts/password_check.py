@@ -82,15 +82,6 @@ class PasswordCheck:
         verified = Verified(account.subject, METHOD, AMR, now)
         return RightPassword(verified, stored, needs_upgrade(stored, profile=self._profile))
 
-    def vouched(
-        self, account: Account | None, *, is_right: bool, now: datetime
-    ) -> RightPassword | Rejected:
-        """Take over what the host's directory, which holds the hashes, says of a password."""
-        if account is None or not is_right:
-            return Rejected(Reason.WRONG_PASSWORD)
-        verified = Verified(account.subject, METHOD, AMR, now)
-        return RightPassword(verified, stored="", is_outdated=False)
-
     def new_hash(self, password: str) -> NewHash:
         """Return a hash of today's profile.
 
@@ -117,3 +108,11 @@ def shown_earlier(account: SubjectId, *, at: datetime) -> Verified:
 def scheme_of_profile(profile: HashProfile) -> str:
     """Return the scheme of hashes that *profile* makes."""
     return f"argon2id$m={profile.memory_kib},t={profile.iterations},p={profile.lanes}"
+
+
+def vouched(account: Account | None, *, is_right: bool, now: datetime) -> RightPassword | Rejected:
+    """Take over what the host, which holds the hashes, says of a password."""
+    if account is None or not is_right:
+        return Rejected(Reason.WRONG_PASSWORD)
+    verified = Verified(account.subject, METHOD, AMR, now)
+    return RightPassword(verified, stored="", is_outdated=False)

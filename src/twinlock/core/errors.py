@@ -60,3 +60,10 @@ class StaleEntryError(TwinlockError):
     def __init__(self, host_id: str) -> None:
         super().__init__("the host's directory is to be asked again")
         self.host_id = host_id
+
+
+class UncommittedWritesError(TwinlockError):
+    """The caller's own connection holds the SQLite file that is to be written.
+
+    Commit or roll back first: waiting would be waiting for oneself.
+    """

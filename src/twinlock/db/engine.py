@@ -133,6 +133,19 @@ class Database:
             finally:
                 self._set_foreign_keys(plain, _FOREIGN_KEYS_ON)
 
+    def is_held(self) -> bool:
+        """Tell, without waiting, whether somebody is writing to the SQLite file right now."""
+        if not self.is_sqlite or self.url.database is None:
+            return False
+        with contextlib.closing(sqlite3.connect(self.url.database, timeout=0)) as probe:
+            probe.isolation_level = None
+            try:
+                probe.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+            probe.execute("ROLLBACK")
+        return False
+
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from twinlock.accounts import store as account_store
 from twinlock.accounts.directory import Account, DirectoryEntry
-from twinlock.accounts.password_check import NewHash, RightPassword, shown_earlier
+from twinlock.accounts.password_check import NewHash, RightPassword, shown_earlier, vouched
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.proof import (
@@ -197,6 +197,17 @@ class Login:
         )
         return self._told(done, now=now)
 
+    def continue_vouched(
+        self, entry: DirectoryEntry, request: Request, *, now: datetime
+    ) -> SignedIn | SecondFactorRequired | EnrollmentRequired | Denied:
+        """Go on after a password that the host has checked, and throttles, itself."""
+        done = self._parts.database.transaction(self._continue_vouched, entry, request, now=now)
+        return self._told(done, now=now)
+
+    def needs_second_factor(self, entry: DirectoryEntry) -> bool:
+        """Tell whether more than the password would be asked of an account."""
+        return self._parts.database.reading(self._needs_second_factor, entry)
+
     def submit_answer(
         self, handle: str, method: str, answer: object, request: Request, *, now: datetime
     ) -> SignedIn | EnrollmentRequired | Denied | Throttled:
@@ -351,6 +362,19 @@ class Login:
     ) -> None:
         event = EventType.PASSWORD_VERIFIED
         audit.record(tx, Event(event, now, caller, subject=account.subject, method="password"))
+
+    def _continue_vouched(
+        self, tx: Connection, entry: DirectoryEntry, request: Request, *, now: datetime
+    ) -> _Admitted | SecondFactorRequired | EnrollmentRequired | Denied:
+        account = self._parts.accounts.find(tx, entry.username, entry)
+        factors = self._verifying.factors_of(tx, account)
+        seen = LookedUp(entry.username, account, factors if account else None, ())
+        password = vouched(account, is_right=True, now=now)
+        return self._finish_password(tx, seen, password, request, now=now)
+
+    def _needs_second_factor(self, db: Connection, entry: DirectoryEntry) -> bool:
+        account = self._parts.accounts.find(db, entry.username, entry)
+        return not isinstance(self._verifying.factors_of(db, account), NoSecondFactor)
 
     def _count_code(
         self,

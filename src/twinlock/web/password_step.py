@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from twinlock.accounts.directory import Account
-from twinlock.accounts.password_check import RightPassword
+from twinlock.accounts.password_check import RightPassword, vouched
 from twinlock.core.errors import TwinlockError
 from twinlock.core.proof import Rejected
 from twinlock.flows.login import LookedUp, Request
@@ -101,5 +101,5 @@ async def compare(
         account = replace(account, entry=entry, password_hash=stored)
     if asking is not None and asking.checks_passwords:
         is_right = await asking.is_password(account.entry if account else None, password)
-        return runtime.password_check.vouched(account, is_right=is_right, now=now)
+        return vouched(account, is_right=is_right, now=now)
     return await place.run(runtime.password_check.check, account, name, password, now=now)

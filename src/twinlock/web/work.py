@@ -9,6 +9,7 @@ from typing import Final, ParamSpec, TypeVar
 from twinlock.accounts.directory import ASKED
 from twinlock.core.errors import DatabaseUnavailableError, DirectoryError, StaleEntryError
 from twinlock.db.engine import SILENCE_SECONDS
+from twinlock.web.held import OwnLock
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,6 +24,9 @@ _RENEWALS: Final = 2
 
 class Workers:
     """The threads that talk to the database."""
+
+    own_lock: OwnLock | None = None
+    """Refuses who would wait for a lock of its own; None where nobody else is in the database."""
 
     renew: Callable[[str], Awaitable[None]] | None = None
     """Asks the host's directory for an account again; None where accounts are ours."""
@@ -41,7 +45,10 @@ class Workers:
             DatabaseUnavailableError: No answer in time. The step itself goes on to its end,
                 and decides nothing for anybody any more.
             DirectoryError: The host's directory did not answer, or never twice the same.
+            UncommittedWritesError: The caller holds the SQLite file.
         """
+        if self.own_lock is not None:
+            self.own_lock.check()
         asked: frozenset[str] = frozenset()
         for _ in range(_RENEWALS):
             try:

@@ -1,0 +1,177 @@
+"""What a host's own login route asks: whether an account needs more, and whether this is it."""
+
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+from fastapi import Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.requests import HTTPConnection
+
+from twinlock.accounts.directory import DirectoryEntry, host_id_of
+from twinlock.api.bodies import SignedInOut
+from twinlock.api.login import EnrollmentRequiredOut, SecondFactorRequiredOut
+from twinlock.api.responses import with_cookies
+from twinlock.core.errors import ConfigurationError
+from twinlock.core.proof import AuthenticationContext
+from twinlock.flows.login import Request
+from twinlock.flows.opening import Transport
+from twinlock.flows.outcomes import (
+    Denied,
+    EnrollmentRequired,
+    IssuedCookie,
+    Offered,
+    SecondFactorRequired,
+    SignedIn,
+    Throttled,
+)
+from twinlock.web.deps import caller
+from twinlock.web.problems import login_denied, problem, too_many_tries
+from twinlock.web.runtime import Runtime
+
+Outcome = SignedIn | SecondFactorRequired | EnrollmentRequired | Denied | Throttled
+
+
+class SecondFactor:
+    """The second factor of a host that keeps its own login route: ``auth.second_factor``.
+
+    The host vouches for the password and throttles it. Everything after is ours: the answers
+    are counted, codes are spent once, and what changes meanwhile voids what was begun.
+    """
+
+    def __init__(self, runtime: Callable[[], Runtime]) -> None:
+        self._runtime = runtime
+
+    async def is_required(self, account_id: int | str | UUID) -> bool:
+        """Tell whether more than the password will be asked of an account, to show it somewhere.
+
+        Decide nothing by it: `begin` does.
+
+        Raises:
+            TwinlockError: It cannot be told now.
+        """
+        runtime = self._runtime()
+        entry = await self._entry(runtime, account_id)
+        if entry is None:
+            return True
+        return await runtime.workers.run(runtime.login.needs_second_factor, entry)
+
+    async def begin(
+        self,
+        request: HTTPConnection,
+        account_id: int | str | UUID,
+        *,
+        scope: Iterable[str] = (),
+        transport: Transport | str = Transport.BEARER,
+    ) -> SignedIn | SecondFactorRequired | EnrollmentRequired | Denied:
+        """Go on after the right password of an account; without a second factor, sign it in.
+
+        Call it only when the password was right, just now.
+
+        Args:
+            request: The request that carried the password.
+            account_id: The id, as the directory tells it.
+            scope: What the session's tokens carry.
+            transport: ``bearer`` for tokens, ``cookie`` for a browser's session.
+
+        Raises:
+            TwinlockError: It cannot be decided now.
+        """
+        runtime = self._runtime()
+        entry = await self._entry(runtime, account_id)
+        if entry is None:
+            return Denied()
+        asked = Request(
+            caller(request, runtime), Transport(transport), tuple(scope), may_enroll=True
+        )
+        return await runtime.workers.run(
+            runtime.login.continue_vouched, entry, asked, now=runtime.clock()
+        )
+
+    async def begin_again(self, login: str, method: str) -> Offered | Denied:
+        """Return fresh options of one method for a pending login.
+
+        Raises:
+            TwinlockError: It cannot be decided now.
+        """
+        runtime = self._runtime()
+        return await runtime.workers.run(
+            runtime.login.begin_again, login, method, now=runtime.clock()
+        )
+
+    async def finish(
+        self,
+        request: HTTPConnection,
+        login: str,
+        method: str,
+        answer: object,
+        *,
+        transport: Transport | str = Transport.BEARER,
+    ) -> SignedIn | Denied | Throttled:
+        """Check the answer to a pending login, and sign its account in.
+
+        Args:
+            request: The request that carried the answer.
+            login: The handle that `begin` gave.
+            method: The method that is answered: ``totp``, ``recovery_codes`` …
+            answer: What was typed, or the credential object of a passkey.
+            transport: ``bearer`` for tokens, ``cookie`` for a browser's session.
+
+        Raises:
+            TwinlockError: It cannot be decided now.
+        """
+        runtime = self._runtime()
+        asked = Request(caller(request, runtime), Transport(transport))
+        return await runtime.workers.run(
+            runtime.login.submit_answer, login, method, answer, asked, now=runtime.clock()
+        )
+
+    async def verify(
+        self, request: HTTPConnection, login: str, method: str, answer: object
+    ) -> AuthenticationContext | Denied | Throttled:
+        """Check the answer to a pending login, for a host that opens sessions of its own.
+
+        Such a session is the host's to end: what ends ours (a removed factor, a stolen refresh
+        token, an operator) does not reach it.
+
+        Raises:
+            TwinlockError: It cannot be decided now.
+        """
+        outcome = await self.finish(request, login, method, answer)
+        if not isinstance(outcome, SignedIn):
+            return outcome
+        runtime = self._runtime()
+        if not isinstance(outcome.credentials, IssuedCookie):
+            token = outcome.credentials.refresh_token or ""
+            await runtime.workers.run(
+                runtime.refresh.revoke, token, None, caller(request, runtime), now=runtime.clock()
+            )
+        return outcome.context
+
+    def response(self, outcome: Outcome) -> Response:
+        """Return what ``POST /api/login`` would answer, cookies included."""
+        runtime = self._runtime()
+        match outcome:
+            case SignedIn():
+                return with_cookies(runtime, SignedInOut.of(outcome), outcome)
+            case SecondFactorRequired():
+                return _json(SecondFactorRequiredOut.of(outcome))
+            case EnrollmentRequired(handle=str(handle)):
+                return _json(EnrollmentRequiredOut.of(handle, outcome))
+            case EnrollmentRequired():
+                return problem(403, "enrollment_required", "Enroll a second factor first.")
+            case Throttled():
+                return too_many_tries(outcome)
+            case Denied():
+                return login_denied()
+
+    async def _entry(self, runtime: Runtime, account_id: int | str | UUID) -> DirectoryEntry | None:
+        if runtime.asking is None:
+            raise ConfigurationError("second_factor is for a host's users: Twinlock(directory=…)")
+        return await runtime.asking.get(host_id_of(account_id))
+
+
+def _json(body: BaseModel) -> JSONResponse:
+    response = JSONResponse(body.model_dump(mode="json", exclude_none=True))
+    response.headers["Cache-Control"] = "no-store"
+    return response
