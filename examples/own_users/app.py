@@ -52,20 +52,20 @@ def create_app(database_url: str) -> FastAPI:
         return [f"an item of person {user.host_id}"]
 
     @app.post("/people/{person_id}/disable", dependencies=[require(role="admin", acr="aal2")])
-    async def disable(person_id: int) -> None:
+    def disable(person_id: int) -> None:
         with Session(engine) as session:
             person = session.get(Person, person_id)
             if person is None:
                 raise HTTPException(404)
             person.is_active = False
-            await auth.changed(person_id, db=session)
+            auth.changed(person_id, db=session)
             session.commit()  # from here on nothing of that person's passes
 
     @app.delete("/people/{person_id}", dependencies=[require(role="admin", acr="aal2")])
-    async def delete(person_id: int) -> None:
+    def delete(person_id: int) -> None:
         with Session(engine) as session:
             session.delete(session.get_one(Person, person_id))
-            await auth.forget(person_id, db=session)
+            auth.forget(person_id, db=session)
             session.commit()
 
     return app

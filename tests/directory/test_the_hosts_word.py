@@ -288,3 +288,19 @@ def test_uncommitted_writes_in_our_own_file_raise_at_once(
         client.post(f"/{kind}", params={"commits": False})
 
     assert (before, caught) == ([], [UncommittedWritesError])
+
+
+def test_a_plain_session_in_the_event_loop_forgets_at_its_commit(host: Host) -> None:
+    user_id = host.users.add()
+
+    @host.app.delete("/plain/{user_id}")
+    async def delete(user_id: int) -> None:
+        with Session(host.users.engine) as session:
+            session.execute(users.delete().where(users.c.id == user_id))
+            await host.auth.forget(user_id, db=session)
+            session.commit()
+
+    tokens = sign_in(host.client)
+
+    assert host.client.delete(f"/plain/{user_id}").status_code == 200
+    assert host.me(tokens).status_code == 401

@@ -11,6 +11,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from tests.examples.conftest import EXAMPLES, Copy, load, twinlock
+from twinlock.core.clock import utc_now
 from twinlock.testing.authenticator import FakeAuthenticator
 
 PASSWORD = "correct horse battery staple"
@@ -53,7 +54,7 @@ def sign_in(host: TestClient, name: str) -> dict[str, str]:
 def enroll(host: TestClient, headers: dict[str, str]) -> dict[str, str]:
     begun: dict[str, Any] = host.post("/api/factors/totp", json={}, headers=headers).json()
     phone = FakeAuthenticator.from_uri(begun["options"]["uri"])
-    answer = {"enrollment": begun["enrollment"], "answer": phone.code(), "label": "Phone"}
+    answer = {"enrollment": begun["enrollment"], "answer": phone.code(utc_now()), "label": "Phone"}
     done = host.post("/api/factors/totp/confirm", json=answer, headers=headers)
     assert done.status_code == 201, done.text
     return {"Authorization": f"Bearer {done.json()['access_token']}"}
