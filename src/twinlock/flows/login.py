@@ -365,7 +365,7 @@ class Login:
 
     def _continue_vouched(
         self, tx: Connection, entry: DirectoryEntry, request: Request, *, now: datetime
-    ) -> _Admitted | SecondFactorRequired | EnrollmentRequired | Denied:
+    ) -> Admitted | SecondFactorRequired | EnrollmentRequired | Denied:
         account = self._parts.accounts.find(tx, entry.username, entry)
         factors = self._verifying.factors_of(tx, account)
         seen = LookedUp(entry.username, account, factors if account else None, ())

@@ -129,7 +129,7 @@ class PasskeyLogin:
         """Count for the network, and find the account that the answer names."""
         caller, method = request.caller, passkeys.method
         subject = passkeys.account_of(tx, answer)
-        account = self._parts.accounts.get(tx, subject) if subject else None
+        account = self._parts.accounts.get_fresh(tx, subject) if subject else None
         network = self._counting.take_passkey_try(
             tx, account.subject if account else None, caller, now=now
         )
