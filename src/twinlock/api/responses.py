@@ -49,7 +49,7 @@ def with_cookies(
     return known_from_now_on(runtime, response, signed_in)
 
 
-def known_from_now_on(runtime: Runtime, response: JSONResponse, signed_in: SignedIn) -> Response:
+def known_from_now_on(runtime: Runtime, response: Response, signed_in: SignedIn) -> Response:
     """Let a browser that has signed in fully be known at its next sign-in."""
     if signed_in.known_browser is not None:
         lifetime = runtime.parts.throttle.familiar_for.browser

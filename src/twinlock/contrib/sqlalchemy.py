@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, TypeVar
+from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
@@ -179,11 +180,12 @@ class SqlAlchemyDirectory:
 
 
 def _python_type(column: ColumnElement[Any]) -> Callable[[str], Any]:
+    """Return what makes a value of the column of its text; types of the host's take the text."""
     try:
-        kind: Callable[[str], Any] = column.type.python_type
+        kind = column.type.python_type
     except NotImplementedError:
         return str
-    return kind
+    return kind if kind in {int, UUID} else str
 
 
 def _is_storable(text: str) -> bool:

@@ -46,6 +46,13 @@ class Liveness:
             )
         return user, session
 
+    def user_of_session(self, session_id: str, *, now: datetime) -> User | None:
+        """Return the user of a bearer's session, as its sign-in proved it.
+
+        For whoever has something that only the session's owner can have, as ``contrib`` does.
+        """
+        return self._parts.database.reading(self._user_of_bearer, session_id, now=now)
+
     def session_id_of_cookie(self, cookie_digest: bytes) -> str | None:
         """Return the session that a cookie belongs to, so that its mark is read first."""
         found = self._parts.database.reading(
@@ -68,6 +75,15 @@ class Liveness:
         )
         user = self._user_of_session(db, session, context, session.scope, now=now)
         return (user, session) if user else None
+
+    def _user_of_bearer(self, db: Connection, session_id: str, *, now: datetime) -> User | None:
+        session = sessions.get_session(db, self._parts.keyring, session_id)
+        if session is None or session.has_cookie:
+            return None
+        context = AuthenticationContext(
+            session.subject, session.acr, session.amr, session.auth_time
+        )
+        return self._user_of_session(db, session, context, session.scope, now=now)
 
     def _user(
         self,

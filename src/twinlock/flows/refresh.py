@@ -81,6 +81,38 @@ class Refresh:
         if self._parts.database.transaction(self._revoke, ending, caller, now=now):
             self._parts.marks.bump([ending])
 
+    def access_token_of(self, session_id: str, *, now: datetime) -> IssuedTokens | Denied:
+        """Return an access token of a bearer's session, which goes on as it was.
+
+        For whoever has something that only the session's owner can have, as ``contrib`` does.
+        """
+        done = self._parts.database.transaction(self._find_alive, session_id, now=now)
+        if isinstance(done, Denied):
+            return done
+        session, account = done.session, done.account
+        context = AuthenticationContext(
+            account.subject, session.acr, session.amr, session.auth_time
+        )
+        return IssuedTokens(
+            access_token=self._opening.access_token(session, account, context, now=now),
+            expires_in=self._parts.lifetimes.access_token,
+            refresh_token=None,
+            scope=session.scope,
+        )
+
+    def _find_alive(self, tx: Connection, session_id: str, *, now: datetime) -> _Refreshed | Denied:
+        session = sessions.get_session(tx, self._parts.keyring, session_id)
+        if session is None or session.has_cookie:
+            return Denied()
+        account = self._parts.accounts.get_fresh(tx, session.subject)
+        if (
+            account is None
+            or account.is_disabled
+            or not session.is_alive(generation=account.generation, now=now)
+        ):
+            return Denied()
+        return _Refreshed(session, account, session.refresh_counter)
+
     def _refresh(
         self,
         tx: Connection,

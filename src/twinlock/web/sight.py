@@ -33,7 +33,8 @@ _SILENCE_SECONDS: Final = 5.0
 """How long memory is believed while the poll does not get through."""
 _LOOK_AGAIN_SECONDS: Final = 60.0
 _COOKIE_PREFIX: Final = "\N{BLACK CIRCLE}"
-"""Keeps cookies and tokens apart in memory: no header field, read as Latin-1, can spell it."""
+_SESSION_PREFIX: Final = "\N{WHITE CIRCLE}"
+"""Keep cookies, sessions and tokens apart in memory: no header, read as Latin-1, spells them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,17 @@ class Sight:
             return user
         return await self._workers.run(self._look_at_cookie, secret)
 
+    async def user_of_session(self, session_id: str) -> User | None:
+        """Return the user of a bearer's session, or None when it is over.
+
+        Raises:
+            DatabaseUnavailableError: It cannot be decided now.
+        """
+        user = self.remembered(_SESSION_PREFIX + session_id)
+        if user is not None:
+            return user
+        return await self._workers.run(self._look_at_session, session_id)
+
     def claims_of(self, token: str) -> access_token.AccessClaims | None:
         """Return what an access token says, its session aside."""
         now = self._clock()
@@ -164,6 +176,15 @@ class Sight:
         user = self._liveness.user_of_token(claims, now=now)
         if user is not None:
             self._remember(token, user, before, expires_at=claims.expires_at, now=now)
+        return user
+
+    def _look_at_session(self, session_id: str) -> User | None:
+        before = self._glance(session_id)
+        now = self._clock()
+        user = self._liveness.user_of_session(session_id, now=now)
+        if user is not None:
+            soon = now + timedelta(minutes=1)
+            self._remember(_SESSION_PREFIX + session_id, user, before, expires_at=soon, now=now)
         return user
 
     def _look_at_cookie(self, secret: str) -> User | None:

@@ -1,0 +1,252 @@
+"""The drop-in for fastapi-users, against fastapi-users itself."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.directory.fastapi_users_host import make_app
+from tests.support.house import BASE_URL, PASSWORD, House
+from twinlock import Twinlock
+from twinlock.testing.authenticator import FakeAuthenticator
+
+EMAIL = "john@example.com"
+
+
+@dataclass
+class Site:
+    house: House
+    client: TestClient
+    auth: Twinlock
+    extras: dict[str, Any]
+
+    def login(self, door: str = "jwt", password: str = PASSWORD, **fields: str) -> Any:
+        form = {"username": EMAIL, "password": password, **fields}
+        answer = self.client.post(f"/auth/{door}/login", data=form)
+        self.client.cookies.clear()
+        return answer
+
+    def bearer(self, answer: Any) -> dict[str, str]:
+        assert answer.status_code == 200, answer.text
+        return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+    def me(self, headers: dict[str, str]) -> int:
+        status: int = self.client.get("/me", headers=headers).status_code
+        return status
+
+    def enroll(self) -> FakeAuthenticator:
+        """Enroll an authenticator app from a login at the drop-in."""
+        headers = self.bearer(self.login())
+        ours = self.bearer(self.client.post("/auth/jwt/access", headers=headers))
+        begun = self.client.post("/twinlock/api/factors/totp", json={}, headers=ours).json()
+        phone = FakeAuthenticator.from_uri(begun["options"]["uri"])
+        answer = {
+            "enrollment": begun["enrollment"],
+            "answer": phone.code(self.house.now),
+            "label": "Phone",
+        }
+        done = self.client.post("/twinlock/api/factors/totp/confirm", json=answer, headers=ours)
+        assert done.status_code == 201, done.text
+        self.house.clock.advance(seconds=30)
+        return phone
+
+    def both(self, phone: FakeAuthenticator, door: str = "jwt") -> Any:
+        """Sign in with both factors."""
+        begun = self.login(door).json()["detail"]
+        body = {"login": begun["login"], "answer": phone.code(self.house.now)}
+        done = self.client.post(f"/auth/{door}/login/totp", json=body)
+        self.house.clock.advance(seconds=30)
+        return done
+
+
+@pytest.fixture
+def site(sqlite_house: House, tmp_path: Path) -> Iterator[Site]:
+    app, auth, extras = make_app(sqlite_house, tmp_path)
+    with TestClient(app, base_url=BASE_URL) as client:
+        created = client.post("/auth/register", json={"email": EMAIL, "password": PASSWORD})
+        assert created.status_code == 201, created.text
+        yield Site(sqlite_house, client, auth, extras)
+
+
+@pytest.mark.parametrize("door", ["jwt", "database"])
+def test_a_login_gives_a_token_that_counts_until_it_logs_out(site: Site, door: str) -> None:
+    headers = site.bearer(site.login(door))
+    before = site.me(headers)
+
+    out = site.client.post(f"/auth/{door}/logout", headers=headers)
+
+    assert (before, out.status_code, site.me(headers)) == (200, 204, 401)
+
+
+def test_a_cookie_counts_until_it_logs_out(site: Site) -> None:
+    answer = site.client.post("/auth/cookie/login", data={"username": EMAIL, "password": PASSWORD})
+    stolen = answer.cookies["fastapiusersauth"]
+    before = site.client.get("/me").status_code
+    site.client.post("/auth/cookie/logout")
+    site.client.cookies.clear()
+    site.client.cookies.set("fastapiusersauth", stolen)
+
+    assert (answer.status_code, before, site.client.get("/me").status_code) == (204, 200, 401)
+
+
+@pytest.mark.parametrize("door", ["jwt", "database"])
+def test_an_account_with_a_second_factor_is_asked_for_it(site: Site, door: str) -> None:
+    phone = site.enroll()
+
+    asked = site.login(door)
+    done = site.both(phone, door)
+
+    assert asked.status_code == 403
+    assert asked.json()["detail"]["reason"] == "LOGIN_SECOND_FACTOR_REQUIRED"
+    assert site.me(site.bearer(done)) == 200
+
+
+def test_a_code_may_follow_the_password_once(site: Site) -> None:
+    phone = site.enroll()
+    code = phone.code(site.house.now)
+
+    first, again = (site.login(password=PASSWORD + code) for _ in range(2))
+
+    assert site.me(site.bearer(first)) == 200
+    assert (again.status_code, again.json()) == (400, {"detail": "LOGIN_BAD_CREDENTIALS"})
+
+
+@pytest.mark.parametrize("enrolled", [True, False])
+def test_another_router_s_token_opens_nothing_past_a_second_factor(
+    site: Site, enrolled: bool
+) -> None:
+    if enrolled:
+        site.enroll()
+
+    old = site.login("old")
+
+    if enrolled:
+        assert old.status_code == 403
+        assert old.json()["detail"]["reason"] == "LOGIN_SECOND_FACTOR_REQUIRED"
+    else:
+        assert site.me(site.bearer(old)) == 200
+
+
+def test_a_token_of_an_unwrapped_strategy_opens_nothing(site: Site) -> None:
+    site.enroll()
+    raw = site.bearer(site.login("raw"))
+
+    assert site.me(raw) == 401
+
+
+def test_a_token_bound_to_another_session_opens_nothing(site: Site) -> None:
+    """The host's signing key alone makes no token, and a MAC fits one pair only."""
+    phone = site.enroll()
+    full = site.both(phone).json()["access_token"]
+    raw = site.login("raw").json()["access_token"]
+    inner, session_id, mac = full.rsplit("~", 2)
+    forged = [
+        f"{raw}~{session_id}~{'0' * 64}",
+        f"{inner}~{'0' * 32}~{mac}",
+        f"{inner}~{session_id}~",
+        f"{inner}~{session_id}~ä",
+        inner,
+        "~~",
+    ]
+
+    statuses = {
+        site.me({"Authorization": f"Bearer {one}"[:9000]}) for one in forged if one.isascii()
+    }
+
+    assert statuses == {401}
+    assert site.me({"Authorization": f"Bearer {full}"}) == 200
+
+
+def test_enrolling_ends_the_token_that_did_it(site: Site) -> None:
+    before = site.bearer(site.login())
+    site.enroll()
+
+    assert site.me(before) == 401
+
+
+def test_a_changed_password_ends_tokens_and_keeps_the_second_factor(site: Site) -> None:
+    phone = site.enroll()
+    headers = site.bearer(site.both(phone))
+    new = "an entirely different password"
+
+    changed = site.client.patch("/users/me", json={"password": new}, headers=headers)
+
+    assert changed.status_code == 200, changed.text
+    assert site.me(headers) == 401
+    assert site.login(password=new).status_code == 403
+
+
+def test_a_reset_password_ends_tokens_and_keeps_the_second_factor(site: Site) -> None:
+    phone = site.enroll()
+    headers = site.bearer(site.both(phone))
+    site.client.post("/auth/forgot-password", json={"email": EMAIL})
+    new = "an entirely different password"
+    body = {"token": site.extras["told"]["reset"], "password": new}
+
+    reset = site.client.post("/auth/reset-password", json=body)
+
+    assert reset.status_code == 200, reset.text
+    assert site.me(headers) == 401
+    assert site.login(password=new).status_code == 403
+
+
+def test_a_changed_address_ends_tokens(site: Site) -> None:
+    headers = site.bearer(site.login())
+
+    changed = site.client.patch("/users/me", json={"email": "j@example.com"}, headers=headers)
+
+    assert changed.status_code == 200, changed.text
+    assert site.me(headers) == 401
+
+
+def test_a_deleted_user_s_tokens_and_factors_are_gone(site: Site) -> None:
+    phone = site.enroll()
+    headers = site.bearer(site.both(phone))
+    ours = site.bearer(site.client.post("/auth/jwt/access", headers=headers))
+
+    assert site.client.delete("/me", headers=headers).status_code == 200
+
+    assert site.me(headers) == 401
+    assert site.client.get("/twinlock/users/me", headers=ours).status_code == 401
+    assert site.login().status_code == 400
+
+
+def test_require_asks_for_what_the_login_proved(site: Site) -> None:
+    weak = site.bearer(site.login())
+    before = site.client.get("/secret", headers=weak)
+    phone = site.enroll()
+    strong = site.bearer(site.both(phone))
+
+    after = site.client.get("/secret", headers=strong)
+
+    assert before.status_code == 401
+    assert "insufficient_user_authentication" in before.headers["WWW-Authenticate"]
+    assert after.status_code == 200
+
+
+def test_unknown_wrong_and_unverified_get_one_answer(site: Site) -> None:
+    answers = [
+        site.login("verified"),
+        site.login("verified", password="wrong"),
+        site.client.post("/auth/verified/login", data={"username": "x", "password": "y"}),
+        site.client.post("/auth/verified/login", data={"username": "x\0", "password": "y"}),
+    ]
+
+    assert {(one.status_code, one.text) for one in answers} == {
+        (400, '{"detail":"LOGIN_BAD_CREDENTIALS"}')
+    }
+
+
+def test_wrong_passwords_are_throttled(site: Site) -> None:
+    statuses = [site.login(password="wrong").status_code for _ in range(11)]
+
+    assert statuses == [400] * 10 + [429]
+
+
+def test_an_address_signs_in_in_any_case(site: Site) -> None:
+    form = {"username": EMAIL.upper(), "password": PASSWORD}
+
+    assert site.client.post("/auth/jwt/login", data=form).status_code == 200
