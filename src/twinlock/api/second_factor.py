@@ -107,7 +107,7 @@ class SecondFactor:
         answer: object,
         *,
         transport: Transport | str = Transport.BEARER,
-    ) -> SignedIn | Denied | Throttled:
+    ) -> SignedIn | EnrollmentRequired | Denied | Throttled:
         """Check the answer to a pending login, and sign its account in.
 
         Args:
@@ -128,7 +128,7 @@ class SecondFactor:
 
     async def verify(
         self, request: HTTPConnection, login: str, method: str, answer: object
-    ) -> AuthenticationContext | Denied | Throttled:
+    ) -> AuthenticationContext | EnrollmentRequired | Denied | Throttled:
         """Check the answer to a pending login, for a host that opens sessions of its own.
 
         Such a session is the host's to end: what ends ours (a removed factor, a stolen refresh

@@ -169,10 +169,7 @@ class Login:
         done = self._parts.database.transaction(
             self._finish_password, seen, outcome, request, now=now
         )
-        if isinstance(done, _Asked):
-            self._parts.marks.bump(list(done.ended))
-            return done.required
-        return self._told(done, now=now)
+        return self._told_of_password(done, now=now)
 
     def finish_with_code(
         self,
@@ -202,7 +199,7 @@ class Login:
     ) -> SignedIn | SecondFactorRequired | EnrollmentRequired | Denied:
         """Go on after a password that the host has checked, and throttles, itself."""
         done = self._parts.database.transaction(self._continue_vouched, entry, request, now=now)
-        return self._told(done, now=now)
+        return self._told_of_password(done, now=now)
 
     def needs_second_factor(self, entry: DirectoryEntry) -> bool:
         """Tell whether more than the password would be asked of an account."""
@@ -365,7 +362,7 @@ class Login:
 
     def _continue_vouched(
         self, tx: Connection, entry: DirectoryEntry, request: Request, *, now: datetime
-    ) -> Admitted | SecondFactorRequired | EnrollmentRequired | Denied:
+    ) -> Admitted | _Asked | SecondFactorRequired | EnrollmentRequired | Denied:
         account = self._parts.accounts.find(tx, entry.username, entry)
         factors = self._verifying.factors_of(tx, account)
         seen = LookedUp(entry.username, account, factors if account else None, ())
@@ -644,6 +641,17 @@ class Login:
         else:
             self._record_password(tx, account, request.caller, now=now)
         return required or Denied()
+
+    def _told_of_password(
+        self,
+        done: Admitted | _Asked | SecondFactorRequired | EnrollmentRequired | Denied,
+        *,
+        now: datetime,
+    ) -> SignedIn | SecondFactorRequired | EnrollmentRequired | Denied:
+        if isinstance(done, _Asked):
+            self._parts.marks.bump(list(done.ended))
+            return done.required
+        return self._told(done, now=now)
 
     def _told(self, done: Admitted | Other, *, now: datetime) -> SignedIn | Other:
         """Return what the client gets, now that the transaction is committed."""
