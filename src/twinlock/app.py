@@ -36,6 +36,7 @@ from twinlock.flows.counting import Counting
 from twinlock.flows.devices import TrustedDevices
 from twinlock.flows.enrollment import Enrollment
 from twinlock.flows.factor_administration import FactorAdministration
+from twinlock.flows.factor_resets import FactorResets
 from twinlock.flows.factors import FactorManagement
 from twinlock.flows.health import Health
 from twinlock.flows.host_accounts import HostAccounts, HostChanges
@@ -307,6 +308,7 @@ class Flows:
     factor_administration: FactorAdministration
     host_changes: HostChanges
     policy_administration: PolicyAdministration
+    factor_resets: FactorResets
 
 
 def build_parts(
@@ -391,6 +393,7 @@ def build_flows(parts: Parts, settings: Settings) -> Flows:
         factor_administration=FactorAdministration(parts, verifying, changes),
         host_changes=HostChanges(parts, counting, changes),
         policy_administration=PolicyAdministration(parts),
+        factor_resets=FactorResets(parts, changes),
     )
 
 
@@ -447,7 +450,12 @@ def build_runtime(
         ),
         password_check=flows.password_check,
         sight=Sight(parts, flows.keys, Liveness(parts), workers),
-        upkeep=Upkeep(parts, flows.password_check, keep_events=settings.event_retention),
+        upkeep=Upkeep(
+            parts,
+            flows.password_check,
+            flows.factor_resets,
+            keep_events=settings.event_retention,
+        ),
         keys=flows.keys,
         opening=flows.opening,
         enrollment=Enrollment(parts, flows.counting, flows.verifying, flows.changes, flows.opening),
@@ -458,6 +466,9 @@ def build_runtime(
         reauthentication=Reauthentication(parts, flows.counting, flows.verifying, flows.opening),
         account=AccountManagement(parts, flows.counting, flows.changes, flows.policy),
         sessions=OwnSessions(parts),
+        administration=flows.administration,
+        factor_administration=flows.factor_administration,
+        factor_resets=flows.factor_resets,
         security=OwnSecurity(parts, flows.verifying),
         devices=TrustedDevices(parts),
         health=Health(parts, flows.keys),

@@ -260,7 +260,10 @@ def test_expired_events_are_no_damage(opened: House) -> None:
     chained(opened, 2)
 
     Upkeep(
-        opened.runtime.parts, opened.runtime.password_check, keep_events=timedelta(days=5)
+        opened.runtime.parts,
+        opened.runtime.password_check,
+        opened.runtime.factor_resets,
+        keep_events=timedelta(days=5),
     ).work()
 
     found = verified(opened, keep_events=timedelta(days=5))
@@ -283,7 +286,8 @@ def test_a_running_server_chains_by_itself(opened: House) -> None:
     happen(opened, 3)
     opened.clock.advance(minutes=10)
 
-    Upkeep(opened.runtime.parts, opened.runtime.password_check, keep_events=KEPT).work()
+    runtime = opened.runtime
+    Upkeep(runtime.parts, runtime.password_check, runtime.factor_resets, keep_events=KEPT).work()
 
     assert verified(opened).unchained == 0
 

@@ -1,6 +1,6 @@
 """All SQL of accounts and subjects."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     Row,
+    Select,
     and_,
     bindparam,
     delete,
@@ -422,3 +423,13 @@ def _account(row: Row[*tuple[Any, ...]] | None) -> Account | None:
         password_expires_at=row.password_expires_at,
         created_at=row.created_at,
     )
+
+
+def every_account() -> Select[Any]:
+    """Return what reads accounts, for the search to narrow down."""
+    return _ACCOUNT
+
+
+def accounts_of(rows: Iterable[Row[Any]]) -> list[Account]:
+    """Translate rows of `every_account`."""
+    return [found for row in rows if (found := _account(row))]

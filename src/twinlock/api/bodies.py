@@ -9,7 +9,7 @@ from twinlock.core.proof import Acr
 from twinlock.flows.outcomes import IssuedTokens, Offered, SignedIn
 
 
-def _clean(text: str) -> str:
+def printable(text: str) -> str:
     """Refuse what no name of anything needs: control characters, and lone surrogates."""
     if not text.isprintable():
         raise ValueError("must consist of printable characters")
@@ -28,14 +28,14 @@ Handle = Annotated[str, StringConstraints(min_length=1, max_length=128), Field(r
 Label = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=64),
-    AfterValidator(_clean),
+    AfterValidator(printable),
 ]
 """What a person calls an authenticator."""
 
 FullName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=255),
-    AfterValidator(_clean),
+    AfterValidator(printable),
 ]
 
 Answer = Annotated[

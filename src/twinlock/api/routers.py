@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 from twinlock.api import (
     account,
+    admin,
     devices,
     enrollment,
     events,
@@ -41,6 +42,7 @@ _UNDER_API = (
     sessions,
     devices,
     events,
+    admin,
 )
 _SLASHES = "twinlock_slashes"
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

@@ -26,6 +26,9 @@ class EventType(StrEnum):
     FACTOR_RENAMED = "factor.renamed"
     FACTOR_REMOVED = "factor.removed"
     FACTORS_RESET = "factor.all_reset"
+    FACTOR_RESET_REQUESTED = "factor.reset_requested"
+    FACTOR_RESET_APPROVED = "factor.reset_approved"
+    FACTOR_RESET_CANCELLED = "factor.reset_cancelled"
     PASSKEY_COPIED = "factor.copy_suspected"
     RECOVERY_CODES_CREATED = "recovery_codes.created"
     RECOVERY_CODE_SPENT = "recovery_codes.spent"
@@ -60,7 +63,8 @@ class Caller:
         user_agent: What the client says it is, cut to 255 characters.
         is_browser: Whether the request names an origin, as only browsers do.
         known_browser: The secret of the ``known`` cookie, if one came along.
-        actor: Who acts on another's account (``cli:<user>``); None for the account itself.
+        actor: Who acts on another's account (``cli:<user>``,
+            ``admin:<sub>``); None for the account itself.
     """
 
     ip: str | None = None

@@ -20,7 +20,8 @@ from twinlock.core.keyring import Keyring
 from twinlock.core.secrets import random_bytes
 from twinlock.db.engine import Database
 from twinlock.flows import checkup
-from twinlock.flows.administration import ADMIN, NewAccount
+from twinlock.flows.acting import ADMIN
+from twinlock.flows.administration import NewAccount
 from twinlock.flows.installation import create_installation
 from twinlock.installation import key_file
 from twinlock.installation.setting_values import mask_url

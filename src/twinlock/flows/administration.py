@@ -1,9 +1,10 @@
 """What an operator does to accounts. Nobody but the account itself ever learns a secret of it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Concatenate, Final, ParamSpec
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
@@ -22,11 +23,13 @@ from twinlock.accounts.password_policy import PasswordProblem
 from twinlock.accounts.roles import role_problem
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
+from twinlock.core.principal import User
 from twinlock.core.proof import Rejected, SubjectId
 from twinlock.core.secrets import new_id
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import Authenticator
 from twinlock.factors.protocol import Factor
+from twinlock.flows.acting import ADMIN, hold_admin
 from twinlock.flows.changes import Changes
 from twinlock.flows.counting import Counting
 from twinlock.flows.outcomes import Refused
@@ -36,8 +39,6 @@ from twinlock.installation import store as installation
 from twinlock.sessions import store as sessions
 from twinlock.sessions.policy import Session
 
-ADMIN: Final = "admin"
-
 TAKEN: Final = Refused("taken", "Another account has this user name or e-mail address.")
 NOT_FOUND: Final = Refused("not_found", "There is no such account.")
 LAST_ADMIN: Final = Refused("last_admin", "This is the last administrator.")
@@ -45,6 +46,7 @@ CHANGED: Final = Refused("changed_meanwhile", "The account changed just now. Try
 NOT_IMPORTABLE: Final = Refused("not_importable", "The authenticator's URI cannot be used.")
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,13 @@ class Administration:
         self._counting = counting
         self._changes = changes
         self._policy = policy
+        self._actor: User | None = None
+
+    def acting_as(self, user: User) -> "Administration":
+        """Return the same for a signed-in admin, who must still be one when a change is made."""
+        other = copy(self)
+        other._actor = user
+        return other
 
     def check_password(self, password: str, new: NewAccount) -> PasswordProblem | None:
         """Return why *password* is refused for this account, or None."""
@@ -120,6 +129,10 @@ class Administration:
     def find(self, login: str) -> Account | None:
         """Return the account of a username or a verified e-mail address."""
         return self._parts.database.reading(self._parts.accounts.find, login)
+
+    def get(self, subject: SubjectId) -> Account | None:
+        """Return the open account of a subject."""
+        return self._parts.database.reading(self._parts.accounts.get, subject)
 
     def list_accounts(
         self, *, after: tuple[datetime, str], limit: int, search: str | None
@@ -134,7 +147,7 @@ class Administration:
         checked = _check(new)
         if isinstance(checked, Refused):
             return checked
-        return self._parts.database.transaction(
+        return self._transaction(
             self._create, new, checked, EventType.ACCOUNT_CREATED, caller, now=now
         )
 
@@ -202,7 +215,7 @@ class Administration:
 
     def unlock(self, account: Account, caller: Caller, *, now: datetime) -> None:
         """Forget the account's counts of wrong passwords and wrong codes."""
-        self._parts.database.transaction(self._unlock, account, caller, now=now)
+        self._transaction(self._unlock, account, caller, now=now)
 
     def find_sessions(self, account: Account, *, now: datetime) -> list[Session]:
         """Return the account's sessions, the newest first."""
@@ -212,9 +225,7 @@ class Administration:
         self, account: Account, session_id: str | None, caller: Caller, *, now: datetime
     ) -> int:
         """End one session of the account, or all of them; return how many ended."""
-        ended = self._parts.database.transaction(
-            self._end_sessions, account, session_id, caller, now=now
-        )
+        ended = self._transaction(self._end_sessions, account, session_id, caller, now=now)
         self._parts.marks.bump(ended)
         return len(ended)
 
@@ -226,13 +237,23 @@ class Administration:
     ) -> Account | Refused:
         """Run a change, undone as a whole where it would break a rule over several rows."""
         try:
-            done = self._parts.database.transaction(work, *args, **kwargs)
+            done = self._transaction(work, *args, **kwargs)
         except _UndoneError as undone:
             return undone.refused
         if isinstance(done, Refused):
             return done
         self._parts.marks.bump(done.ended)
         return done.account
+
+    def _transaction(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        def checked(tx: Connection) -> T:
+            if self._actor is not None:
+                hold_admin(tx, self._parts, self._actor)
+            return work(tx, *args, **kwargs)
+
+        return self._parts.database.transaction(checked)
 
     def _create(
         self,

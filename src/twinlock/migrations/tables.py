@@ -2,6 +2,7 @@
 
 from twinlock.accounts import tables as accounts
 from twinlock.accounts.entries import tables as entries
+from twinlock.accounts.resets import tables as resets
 from twinlock.audit import tables as audit
 from twinlock.audit.chain import tables as audit_chain
 from twinlock.db.base import tell_dialects
@@ -29,6 +30,7 @@ ALL = (
     pending,
     policies,
     recovery_codes,
+    resets,
     sessions,
     throttle,
     tokens,

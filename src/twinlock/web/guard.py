@@ -18,6 +18,8 @@ from starlette.types import Scope
 from twinlock.core.errors import TwinlockError
 from twinlock.core.principal import User
 from twinlock.core.proof import Acr
+from twinlock.flows.acting import ADMIN
+from twinlock.sessions.policy import Lifetimes
 from twinlock.web import cookies
 from twinlock.web.presence import SCHEME_NAME
 from twinlock.web.problems import (
@@ -58,14 +60,14 @@ class Demand:
         Raises:
             ProblemError: 401 with a step-up challenge, or 403 where no proof would help.
         """
+        if not self.roles <= user.roles:
+            raise ProblemError(403, "role_required", "Not allowed.")
         if (self.acr is not None and not user.acr.satisfies(self.acr)) or not self.amr <= _shown(
             user
         ):
             raise insufficient_authentication(acr=self.acr or Acr.AAL2, max_age=self.max_age)
         if self.max_age is not None and not user.is_fresh(self.max_age, now=recognition.clock()):
             raise insufficient_authentication(acr=self.acr, max_age=self.max_age)
-        if not self.roles <= user.roles:
-            raise ProblemError(403, "role_required", "Not allowed.")
         if not self.scope <= user.scope:
             scope = " ".join(sorted(self.scope))
             challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
@@ -151,6 +153,18 @@ class Guard(SecurityBase):
         if self._demand is not None:
             self._demand.check(user, recognition)
         return user
+
+
+class AdminGuard(Guard):
+    """Lets admins pass who have just shown a second factor."""
+
+    def _checked(self, user: User, recognition: Recognition) -> User:
+        runtime = recognition.installation
+        fresh = Lifetimes().fresh if runtime is None else runtime.parts.lifetimes.fresh
+        demand = Demand(acr=Acr.AAL2, max_age=fresh, roles=frozenset({ADMIN}))
+        passed = super()._checked(user, recognition)
+        demand.check(passed, recognition)
+        return passed
 
 
 def user_in_memory(scope: Scope, recognition: Recognition) -> User | None:
@@ -310,3 +324,6 @@ OptionalUser = Annotated[User | None, Depends(Guard(is_optional=True))]
 
 OwnUser = Annotated[User, Depends(Guard(lets_first_password=True))]
 """The signed-in user of our own routes, also before the first password is changed."""
+
+AdminUser = Annotated[User, Depends(AdminGuard())]
+"""The signed-in admin of our own routes, who has just shown a second factor."""

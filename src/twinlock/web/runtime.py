@@ -8,8 +8,11 @@ from starlette.requests import HTTPConnection
 from twinlock.accounts.password_check import PasswordCheck
 from twinlock.core.clock import Clock
 from twinlock.flows.account import AccountManagement
+from twinlock.flows.administration import Administration
 from twinlock.flows.devices import TrustedDevices
 from twinlock.flows.enrollment import Enrollment
+from twinlock.flows.factor_administration import FactorAdministration
+from twinlock.flows.factor_resets import FactorResets
 from twinlock.flows.factors import FactorManagement
 from twinlock.flows.health import Health
 from twinlock.flows.host_accounts import HostChanges
@@ -59,6 +62,9 @@ class Runtime:
     reauthentication: Reauthentication
     account: AccountManagement
     sessions: OwnSessions
+    administration: Administration
+    factor_administration: FactorAdministration
+    factor_resets: FactorResets
     security: OwnSecurity
     devices: TrustedDevices
     health: Health

@@ -9,6 +9,7 @@ from typing import Final
 from twinlock.accounts.password_check import PasswordCheck
 from twinlock.core.errors import TwinlockError
 from twinlock.flows import chaining, maintenance
+from twinlock.flows.factor_resets import FactorResets
 from twinlock.flows.parts import Parts
 
 log = logging.getLogger("twinlock.web")
@@ -24,17 +25,24 @@ class Upkeep:
     """Works every few minutes on a thread of its own, from start to close."""
 
     def __init__(
-        self, parts: Parts, password_check: PasswordCheck, *, keep_events: timedelta
+        self,
+        parts: Parts,
+        password_check: PasswordCheck,
+        factor_resets: FactorResets,
+        *,
+        keep_events: timedelta,
     ) -> None:
         """Prepare.
 
         Args:
             parts: The installation.
             password_check: Gets the proportions in which accounts hold schemes of hashes.
+            factor_resets: Does those whose time has come.
             keep_events: How long audit events are kept.
         """
         self._parts = parts
         self._password_check = password_check
+        self._factor_resets = factor_resets
         self._keep_events = keep_events
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -68,6 +76,7 @@ class Upkeep:
         if self._parts.accounts.are_ours and self._runs % _RUNS_PER_COUNT == 0:
             self._password_check.set_proportions(maintenance.count_schemes(self._parts))
         now = self._parts.clock()
+        self._factor_resets.work(now=now)
         pause = partial(self._stopped.wait, _PAUSE_SECONDS)
         chaining.extend(self._parts, now=now, pause=pause)
         deleted = maintenance.clean_up(

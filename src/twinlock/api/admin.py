@@ -1,0 +1,274 @@
+"""``/api/admin``: accounts and events, for admins with a fresh second factor.
+
+No admin ever sees or chooses a password, a key or a code.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Concatenate, Final, ParamSpec, TypeVar
+
+from fastapi import Depends, Query, Response
+from pydantic import AwareDatetime
+
+from twinlock.accounts.directory import Account
+from twinlock.api.admin_bodies import (
+    AdminEventListOut,
+    AdminEventOut,
+    AdminSessionListOut,
+    AdminSessionOut,
+    CreateUserIn,
+    FactorResetOut,
+    PatchUserIn,
+    SearchText,
+    UserDetailsOut,
+    UserListOut,
+    UserOut,
+)
+from twinlock.api.responses import SIGNED_IN_PROBLEMS
+from twinlock.api.sessions import EndedOut
+from twinlock.audit.events import Caller, EventType
+from twinlock.audit.store import NEWEST
+from twinlock.core.proof import SubjectId
+from twinlock.flows import account_listing, auditing
+from twinlock.flows.acting import NoLongerAdminError
+from twinlock.flows.administration import Administration, NewAccount
+from twinlock.flows.outcomes import Refused
+from twinlock.web.deps import From, Now, Running
+from twinlock.web.guard import AdminUser
+from twinlock.web.problems import ProblemError, problem, refusal
+from twinlock.web.routes import router
+from twinlock.web.runtime import Runtime
+
+api = router(prefix="/admin", tags=["admin"], responses=SIGNED_IN_PROBLEMS)
+
+Limit = Annotated[int, Query(ge=1, le=100)]
+Cursor = Annotated[str | None, Query(min_length=1, max_length=1024)]
+EventCursor = Annotated[str | None, Query(pattern="^[0-9a-f]{32}$")]
+Search = Annotated[SearchText | None, Query()]
+
+_NO_USER: Final = "There is no such account."
+_ID_LENGTH: Final = 32
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def _acting(user: AdminUser, caller: From) -> Caller:
+    return Caller(caller.ip, caller.user_agent, caller.is_browser, actor=f"admin:{user.id}")
+
+
+async def _work(user: AdminUser, runtime: Running) -> Administration:
+    return runtime.administration.acting_as(user)
+
+
+async def _target(user_id: str, user: AdminUser, runtime: Running) -> Account:
+    found = None
+    if len(user_id) == _ID_LENGTH and user_id.isascii() and user_id.isalnum():
+        found = await runtime.workers.run(runtime.administration.get, SubjectId(user_id))
+    if found is None:
+        raise ProblemError(404, "not_found", _NO_USER)
+    return found
+
+
+Acting = Annotated[Caller, Depends(_acting)]
+"""Where the request came from, with the admin who sent it."""
+
+Work = Annotated[Administration, Depends(_work)]
+"""What an admin can do, done as this one."""
+
+Target = Annotated[Account, Depends(_target)]
+"""The account of the path, as it was read just now."""
+
+
+async def _run(
+    runtime: Runtime,
+    flow: Callable[Concatenate[P], T],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    """Run a change, unless its admin was one no longer."""
+    try:
+        return await runtime.workers.run(flow, *args, **kwargs)
+    except NoLongerAdminError as error:
+        raise ProblemError(403, "role_required", "Not allowed.") from error
+
+
+@api.get("/users", response_model=UserListOut)
+async def list_users(
+    user: AdminUser,
+    runtime: Running,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    search: Search = None,
+) -> UserListOut | Response:
+    """List accounts, or those whose username or e-mail address begins with *search*."""
+    try:
+        page = await runtime.workers.run(
+            account_listing.list_accounts,
+            runtime.parts,
+            search=search,
+            cursor=cursor,
+            limit=limit,
+        )
+    except account_listing.InvalidCursorError:
+        return problem(422, "invalid_request", "The cursor is not one of this list.")
+    return UserListOut(
+        users=[UserOut.of(one) for one in page.accounts], next_cursor=page.next_cursor
+    )
+
+
+@api.post("/users", status_code=201, response_model=UserOut)
+async def create_user(
+    body: CreateUserIn, work: Work, runtime: Running, caller: Acting, now: Now
+) -> UserOut | Response:
+    """Make an account without a password: nobody but its owner ever chooses one."""
+    new = NewAccount(
+        username=body.username,
+        email=body.email,
+        full_name=body.full_name,
+        roles=tuple(body.roles),
+        is_email_verified=False,
+    )
+    return _told(await _run(runtime, work.create, new, caller, now=now))
+
+
+@api.get("/users/{user_id}")
+async def read_user(target: Target, runtime: Running, now: Now) -> UserDetailsOut:
+    """Return an account with its factors, and the reset that waits for it."""
+    run = runtime.workers.run
+    factors = await run(runtime.factor_administration.find_authenticators, target)
+    codes_left = await run(runtime.factor_administration.recovery_codes_left, target)
+    staged = await run(runtime.factor_resets.find, target, now=now)
+    return UserDetailsOut.tell(target, factors, codes_left, staged)
+
+
+@api.patch("/users/{user_id}", response_model=UserOut)
+async def change_user(
+    body: PatchUserIn, target: Target, work: Work, runtime: Running, caller: Acting, now: Now
+) -> UserOut | Response:
+    """Set full name or roles; new roles end every session of the account."""
+    full_name = (body.full_name or "") if "full_name" in body.model_fields_set else None
+    changed = await _run(
+        runtime, work.change, target, caller, full_name=full_name, roles=body.roles, now=now
+    )
+    return await _told_again(runtime, changed)
+
+
+@api.delete("/users/{user_id}", status_code=204, response_model=None)
+async def delete_user(
+    target: Target, work: Work, runtime: Running, caller: Acting, now: Now
+) -> Response:
+    """Delete an account for good."""
+    done = await _run(runtime, work.delete, target, caller, now=now)
+    return refusal(done) if isinstance(done, Refused) else Response(status_code=204)
+
+
+@api.post("/users/{user_id}/disable", response_model=UserOut)
+async def disable_user(
+    target: Target, work: Work, runtime: Running, caller: Acting, now: Now
+) -> UserOut | Response:
+    """Keep an account from everything, at once."""
+    return await _told_again(runtime, await _run(runtime, work.disable, target, caller, now=now))
+
+
+@api.post("/users/{user_id}/enable", response_model=UserOut)
+async def enable_user(
+    target: Target, work: Work, runtime: Running, caller: Acting, now: Now
+) -> UserOut | Response:
+    """Let a disabled account sign in again."""
+    return await _told_again(runtime, await _run(runtime, work.enable, target, caller, now=now))
+
+
+@api.post("/users/{user_id}/unlock", status_code=204, response_model=None)
+async def unlock_user(
+    target: Target, work: Work, runtime: Running, caller: Acting, now: Now
+) -> Response:
+    """Forget the account's counts of wrong passwords and codes."""
+    await _run(runtime, work.unlock, target, caller, now=now)
+    return Response(status_code=204)
+
+
+@api.get("/users/{user_id}/sessions")
+async def list_user_sessions(target: Target, runtime: Running, now: Now) -> AdminSessionListOut:
+    """List the account's sessions."""
+    found = await runtime.workers.run(runtime.administration.find_sessions, target, now=now)
+    return AdminSessionListOut(sessions=[AdminSessionOut.of(one) for one in found])
+
+
+@api.delete("/users/{user_id}/sessions")
+async def end_user_sessions(
+    target: Target, work: Work, runtime: Running, caller: Acting, now: Now
+) -> EndedOut:
+    """Sign the account out everywhere."""
+    ended = await _run(runtime, work.end_sessions, target, None, caller, now=now)
+    return EndedOut(ended=ended)
+
+
+@api.post("/users/{user_id}/factor_reset", status_code=202, response_model=FactorResetOut)
+async def request_factor_reset(
+    target: Target, user: AdminUser, runtime: Running, caller: Acting, now: Now
+) -> FactorResetOut | Response:
+    """Ask that all factors and codes be removed, 24 hours from now."""
+    staged = await _run(runtime, runtime.factor_resets.request, target, user, caller, now=now)
+    if isinstance(staged, Refused):
+        return refusal(staged)
+    return FactorResetOut.of(staged, target)
+
+
+@api.post("/users/{user_id}/factor_reset/approve", response_model=FactorResetOut)
+async def approve_factor_reset(
+    target: Target, user: AdminUser, runtime: Running, caller: Acting, now: Now
+) -> FactorResetOut | Response:
+    """Agree, as the second admin, to the reset of another admin's factors."""
+    staged = await _run(runtime, runtime.factor_resets.approve, target, user, caller, now=now)
+    if isinstance(staged, Refused):
+        return refusal(staged)
+    return FactorResetOut.of(staged, target)
+
+
+@api.delete("/users/{user_id}/factor_reset", status_code=204, response_model=None)
+async def cancel_factor_reset(
+    target: Target, user: AdminUser, runtime: Running, caller: Acting, now: Now
+) -> Response:
+    """Call a reset off."""
+    refused = await _run(runtime, runtime.factor_resets.cancel, target, user, caller, now=now)
+    return refusal(refused) if refused is not None else Response(status_code=204)
+
+
+@api.get("/events", response_model=AdminEventListOut)
+async def list_all_events(
+    admin: AdminUser,
+    runtime: Running,
+    limit: Limit = 50,
+    cursor: EventCursor = None,
+    user: Search = None,
+    type: Annotated[EventType | None, Query()] = None,  # noqa: A002 - the parameter's name
+    since: Annotated[AwareDatetime | None, Query()] = None,
+) -> AdminEventListOut | Response:
+    """List events of all accounts, or of one (its name or ``id``), the newest first."""
+    page = await runtime.workers.run(
+        auditing.list_events,
+        runtime.parts,
+        user=user,
+        type_=type,
+        since=since,
+        before=cursor or NEWEST,
+        limit=limit,
+    )
+    if page is None:
+        return problem(404, "not_found", _NO_USER)
+    return AdminEventListOut(
+        events=[AdminEventOut.tell(row, page.usernames) for row in page.events],
+        next_cursor=page.next_cursor,
+    )
+
+
+def _told(done: Account | Refused) -> UserOut | Response:
+    return refusal(done) if isinstance(done, Refused) else UserOut.of(done)
+
+
+async def _told_again(runtime: Runtime, done: Account | Refused) -> UserOut | Response:
+    """Return the account as it is after the change."""
+    if isinstance(done, Refused):
+        return refusal(done)
+    changed = await runtime.workers.run(runtime.administration.get, done.subject)
+    return UserOut.of(changed or done)
