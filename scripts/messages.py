@@ -9,6 +9,7 @@ complete.
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,12 @@ LANGUAGES = ("de", "fr", "es", "ja", "ar")
 KEYWORDS = {"_": None, "mark": None, "ngettext": (1, 2)}
 METHODS = [("**.py", "python"), ("**.html", "jinja2")]
 OPTIONS = {"**.html": {"silent": "false", "trim_blocks": "true", "lstrip_blocks": "true"}}
+
+# Headers that change with every run, or say nothing.
+_DROPPED = (
+    b'"POT-Creation-Date', b'"PO-Revision-Date', b'"Last-Translator', b'"Language-Team',
+    b'"Report-Msgid-Bugs-To',
+)  # fmt: skip
 
 Message = str | tuple[str, ...]
 
@@ -66,12 +73,16 @@ def is_complete(catalogue: Catalog, text: Message) -> bool:
 def update(language: str) -> None:
     """Write the texts of now into a catalogue, with the translations that it has."""
     old = catalogue_of(language)
-    new = Catalog(locale=language, project="Twinlock", version="", header_comment="", fuzzy=False)
+    new = Catalog(
+        locale=language, project="Twinlock", version="main", header_comment="", fuzzy=False
+    )
     for text in sorted(messages(), key=str):
         known = old.get(text if isinstance(text, str) else text[0])
         new.add(text, known.string if known else "")
-    with (PAGES / "locale" / f"{language}.po").open("wb") as stream:
-        write_po(stream, new, width=100, sort_output=True)
+    written = io.BytesIO()
+    write_po(written, new, width=100, sort_output=True)
+    lines = [line for line in written.getvalue().splitlines() if not line.startswith(_DROPPED)]
+    (PAGES / "locale" / f"{language}.po").write_bytes(b"\n".join(lines).strip() + b"\n")
 
 
 def main(arguments: list[str]) -> int:

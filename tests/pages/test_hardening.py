@@ -173,3 +173,18 @@ def test_without_pages_there_is_the_api_alone(sqlite_house: House) -> None:
     with bare.open() as client:
         assert client.get("/login", headers={"Accept": "text/html"}).status_code in {404, 405}
         assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("answer", ["", "{}", "[]", "null", '{"id":1}', "{" * 500, "\x00", "é"])
+def test_an_answer_that_is_no_passkey_opens_nothing(browser: Browser, answer: str) -> None:
+    browser.open("/login")
+    form = browser.form("/passkey")
+    browser.send("/passkey", answer=answer)
+    assert "The passkey could not be checked." in browser.text
+
+    forged = browser.client.post(
+        "/passkey", data={**form.fields, "answer": answer, "csrf": "0"}, headers=OWN
+    )
+
+    assert forged.status_code in {200, 303}
+    assert "__Host-twinlock" not in browser.client.cookies

@@ -119,7 +119,7 @@ class Walk:
         await self.send("Continue", "security-empty", password=PASSWORD)
         await self.follow("Add a second factor", "choose")
         async with self.page.expect_navigation():
-            await self.page.locator("button.way").first.click()
+            await self.page.get_by_role("button", name="Authenticator app").click()
         await self.check("enrollment")
         await self.send("Confirm and continue", "enrollment-denied", answer="000000")
         uri = await self.page.locator("[name=uri]").get_attribute("value")
@@ -279,7 +279,7 @@ async def test_every_language_fits_a_small_phone(
             await walk.page.fill("#password", password)
             await press("button.main", state)
         await walk.go("/factors/new", "choose")
-        await press("button.way", "enrollment")
+        await press("form[action$=totp] button", "enrollment")
         uri = await walk.page.locator("[name=uri]").get_attribute("value")
         phone = FakeAuthenticator.from_uri(uri or "")
         await walk.page.fill("#answer", phone.code(local.now))
@@ -322,3 +322,55 @@ async def test_modules_only_shorten_the_way(local: House, listener: socket.socke
     assert (shown, hidden) == ("text", "password")
     assert focused[2:] == ["Show the password", "Continue"]
     assert shift == 0
+
+
+async def test_a_passkey_is_made_and_signs_in_alone_and_after_a_password(
+    local: House, listener: socket.socket
+) -> None:
+    async with serving(local, listener), chromium() as browser:
+        local.create()
+        context = await browser.new_context(base_url=local.settings.base_url, locale="en-GB")
+        page = await context.new_page()
+        walk = Walk(local, page, "passkey-light-1280", has_javascript=True)
+        page.on("pageerror", lambda error: walk.seen.append(str(error)))
+        cdp = await context.new_cdp_session(page)
+        await cdp.send("WebAuthn.enable", {"enableUI": False})
+        options = {
+            "protocol": "ctap2",
+            "ctap2Version": "ctap2_1",
+            "transport": "internal",
+            "hasResidentKey": True,
+            "hasUserVerification": True,
+            "isUserVerified": True,
+            "automaticPresenceSimulation": True,
+        }
+        added = await cdp.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+        device = {"authenticatorId": added["authenticatorId"]}
+
+        await walk.go("/account")
+        await walk.send("Continue", username="johndoe", password=PASSWORD)
+        await walk.go("/factors/new", "choose")
+        async with page.expect_navigation():
+            await page.get_by_role("button", name="Passkey").first.click()
+        await walk.check("create")
+        await walk.send("Create passkey", "codes", label="My laptop")
+        await walk.go("/account", "security")
+        await walk.send("Sign out")
+        await cdp.send("WebAuthn.setAutomaticPresenceSimulation", {**device, "enabled": False})
+        await walk.go("/events")
+        await walk.send("Continue", "second", username="johndoe", password=PASSWORD)
+        await cdp.send("WebAuthn.setAutomaticPresenceSimulation", {**device, "enabled": True})
+        await walk.send("Continue with passkey")
+        after_password = urlsplit(page.url).path
+        await walk.send("Sign out")
+        await page.goto("/login?next=/factors/new")
+        await page.get_by_text("Choose your second lock").first.wait_for()  # by autofill
+        local.clock.advance(minutes=11)
+        await page.goto("/account/password")
+        await walk.check("reauthentication")
+        await walk.send("Continue with passkey")
+        after_proof = urlsplit(page.url).path
+        await context.close()
+
+    assert (after_password, after_proof) == ("/events", "/account/password")
+    assert not walk.seen, "\n".join(walk.seen)

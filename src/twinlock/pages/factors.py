@@ -19,6 +19,7 @@ from twinlock.flows.factors import (
 )
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, Refused, StepUpRequired
+from twinlock.pages import passkey
 from twinlock.pages.forms import Form
 from twinlock.pages.recovery_codes import codes_page
 from twinlock.pages.replies import home, with_session
@@ -48,18 +49,29 @@ async def choose(visitor: Looking, request: Request, runtime: Running) -> HTMLRe
     """Offer the kinds of authenticator; a fresh proof is asked for before, not after."""
     found = await _own(runtime, visitor)
     require_fresh(runtime, visitor, _CHOOSE, has_factor=bool(found.authenticators))
-    return page(request, "factors/choose.html", visitor=visitor)
+    has_passkeys = runtime.parts.factors.get(passkey.METHOD) is not None
+    return page(request, "factors/choose.html", visitor=visitor, has_passkeys=has_passkeys)
 
 
-@pages.post("/totp")
+@pages.post("/{method}")
 async def begin(
-    visitor: Acting, request: Request, runtime: Running, caller: From, now: Now
+    method: str, visitor: Acting, request: Request, runtime: Running, caller: From, now: Now
 ) -> Response:
-    """Make a key and show it, as a square and as text."""
+    """Begin: a key is shown as a square and as text, a passkey is made by the browser."""
+    if method not in {"totp", passkey.METHOD}:
+        raise _missing()
     begun = await runtime.workers.run(
-        runtime.factors.begin_enrollment, visitor.user, "totp", caller, now=now
+        runtime.factors.begin_enrollment, visitor.user, method, caller, now=now
     )
     match begun:
+        case EnrollmentBegun() if method == passkey.METHOD:
+            return page(
+                request,
+                "factors/passkey.html",
+                visitor=visitor,
+                enrollment=begun.handle,
+                options=passkey.written(begun.options),
+            )
         case EnrollmentBegun():
             uri = str(begun.options["uri"])
             return _key_page(request, runtime, visitor, begun.handle, uri)
@@ -71,20 +83,27 @@ async def begin(
             raise SeeOtherError(f"{runtime.prefix}/login")
 
 
-@pages.post("/totp/confirm")
+@pages.post("/{method}/confirm")
 async def confirm(
-    visitor: Acting, request: Request, form: Form, runtime: Running, caller: From, now: Now
+    method: str,
+    visitor: Acting,
+    request: Request,
+    form: Form,
+    runtime: Running,
+    caller: From,
+    now: Now,
 ) -> Response:
     """Check the code of the new authenticator; with the first one come recovery codes."""
     handle, uri = form.text("enrollment")[:128], form.text("uri")[:_MAX_URI]
     label = form.line("label", max_length=_MAX_LABEL)
+    is_passkey = method == passkey.METHOD
     done = await runtime.workers.run(
         runtime.factors.finish_enrollment,
         visitor.user,
-        "totp",
+        method,
         handle,
-        form.text("answer")[:1024],
-        label or "Authenticator app",
+        passkey.credential_in(form) if is_passkey else form.text("answer")[:1024],
+        label or ("Passkey" if is_passkey else "Authenticator app"),
         caller,
         transport=Transport.COOKIE,
         now=now,
@@ -98,7 +117,7 @@ async def confirm(
         case StepUpRequired():
             raise prove_again(runtime, _CHOOSE)
         case Refused(code=code) if code in {WRONG_ANSWER.code, CLOCK_DRIFT.code}:
-            if not _is_ours(runtime, visitor, handle, uri, form.text("shown")):
+            if is_passkey or not _is_ours(runtime, visitor, handle, uri, form.text("shown")):
                 return _over(request, visitor)
             return _key_page(
                 request, runtime, visitor, handle, uri, status=400, error=code, label=label

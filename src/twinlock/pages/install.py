@@ -11,6 +11,7 @@ from twinlock.pages import (
     factors,
     login,
     logout,
+    passkey,
     reauthenticate,
     recovery_codes,
     sessions,
@@ -24,6 +25,7 @@ from twinlock.web.headers import with_missing
 _MODULES = (
     login,
     logout,
+    passkey,
     account,
     recovery_codes,
     factors,

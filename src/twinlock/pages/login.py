@@ -1,5 +1,6 @@
 """``/login``: the page that asks for the password, and the pages that ask for the second factor."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,7 +16,8 @@ from twinlock.flows.outcomes import (
     SignedIn,
     Throttled,
 )
-from twinlock.pages import cookies
+from twinlock.flows.passkey_login import PasskeyAsked
+from twinlock.pages import cookies, passkey
 from twinlock.pages.forms import Form, form_secret, form_token, has_form_token
 from twinlock.pages.forms import keep_form_secret as keep
 from twinlock.pages.paths import HOME, own_path, with_query
@@ -29,7 +31,11 @@ from twinlock.web.runtime import Runtime, runtime_of
 
 pages = page_router(prefix="/login")
 
-METHODS: Final = {"totp": "login/totp.html", "recovery_codes": "login/recovery_codes.html"}
+METHODS: Final = {
+    "passkey": "login/passkey.html",
+    "totp": "login/totp.html",
+    "recovery_codes": "login/recovery_codes.html",
+}
 """The page of each method; a factor brings its own."""
 
 _MAX_NAME: Final = 1024
@@ -66,12 +72,15 @@ class Begun:
 
 
 @pages.get("")
-async def show_sign_in(request: Request, runtime: Running) -> Response:
+async def show_sign_in(request: Request, runtime: Running, now: Now) -> Response:
     """Ask for the password; whoever is signed in is there already."""
     there = own_path(request.query_params.get("next"))
     if await signed_in(request) is not None:
         return see_other(there or runtime.prefix + HOME)
-    return _sign_in_page(request, runtime, there)
+    asked = await runtime.workers.run(runtime.passkey_login.begin, now=now)
+    return _sign_in_page(
+        request, runtime, there, asked=asked if isinstance(asked, PasskeyAsked) else None
+    )
 
 
 @pages.post("")
@@ -115,13 +124,22 @@ async def show_help(request: Request) -> HTMLResponse:
 
 
 @pages.get("/{method}")
-async def show_second_factor(method: str, request: Request, runtime: Running) -> Response:
+async def show_second_factor(method: str, request: Request, runtime: Running, now: Now) -> Response:
     """Ask for the second factor."""
     begun = Begun.of(request)
     there = own_path(request.query_params.get("next"))
     if begun is None or method not in begun.methods:
         return _run_out(request, there)
-    return _answer_page(request, runtime, begun, method, there)
+    if method != passkey.METHOD:
+        return _answer_page(request, runtime, begun, method, there)
+    offered = await runtime.workers.run(runtime.login.begin_again, begun.handle, method, now=now)
+    if isinstance(offered, Denied):
+        return _run_out(request, there)
+    note = cookies.read(request, cookies.NOTE)
+    error = "denied" if note == "passkey_denied" else None
+    return _answer_page(
+        request, runtime, begun, method, there, error=error, options=offered.options
+    )
 
 
 @pages.post("/{method}")
@@ -147,7 +165,8 @@ async def answer(
         device=device,
         trust_device=form.text("trust_device") == "yes",
     )
-    typed = form.text("answer")[:_MAX_ANSWER]
+    is_passkey = method == passkey.METHOD
+    typed = passkey.credential_in(form) if is_passkey else form.text("answer")[:_MAX_ANSWER]
     outcome = await runtime.workers.run(
         runtime.login.submit_answer, begun.handle, method, typed, asked, now=now
     )
@@ -174,6 +193,9 @@ def _second_step(runtime: Runtime, required: SecondFactorRequired, there: str | 
 def _denied_answer(
     request: Request, runtime: Runtime, begun: Begun, method: str, there: str | None
 ) -> Response:
+    if method == passkey.METHOD:  # a new challenge is asked for, by the page that follows
+        path = with_query(f"{runtime.prefix}/login/{method}", next=there)
+        return see_other(path, note="passkey_denied")
     after = Begun(begun.handle, begun.methods, begun.denials + 1)
     if after.denials >= runtime.parts.lifetimes.max_answers:
         return denied(_run_out(request, there, status=401))
@@ -189,6 +211,7 @@ def _sign_in_page(
     status: int = 200,
     error: str | None = None,
     name: str = "",
+    asked: PasskeyAsked | None = None,
     **shown: Any,
 ) -> HTMLResponse:
     secret = form_secret(request)
@@ -200,6 +223,8 @@ def _sign_in_page(
         next=there or "",
         error=error,
         name=name,
+        passkey_login=asked.handle if asked else "",
+        options=passkey.written(asked.options if asked else None),
         minutes=shown.get("minutes", 0),
     )
     keep(response, secret)
@@ -215,6 +240,7 @@ def _answer_page(
     *,
     status: int = 200,
     error: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> HTMLResponse:
     secret = form_secret(request)
     response = page(
@@ -223,6 +249,8 @@ def _answer_page(
         status=status,
         csrf=form_token(runtime, secret),
         action=f"{runtime.prefix}/login/{method}",
+        options=passkey.written(options),
+        done=None,
         next=there or "",
         error=error,
         can_remember=True,

@@ -1,5 +1,6 @@
 """``/reauthenticate``: the page that asks once more, before something that matters."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import Request, Response
@@ -8,6 +9,7 @@ from fastapi.responses import HTMLResponse
 from twinlock.core.principal import User
 from twinlock.flows.outcomes import Denied, SignedIn, Throttled
 from twinlock.flows.reauthentication import PASSWORD, PasswordCounted, ReauthenticationBegun
+from twinlock.pages import passkey
 from twinlock.pages.forms import Form
 from twinlock.pages.paths import HOME, own_path, with_query
 from twinlock.pages.replies import denied, see_other, throttled, with_session
@@ -38,7 +40,10 @@ async def show_question(
     wanted = request.query_params.get("method", "")
     method = wanted if wanted in methods else next(iter(methods), PASSWORD)
     there = own_path(request.query_params.get("next"))
-    return _question(request, visitor, runtime, method, begun.handle, there, methods)
+    options = next((one.options for one in begun.methods if one.method == method), None)
+    return _question(
+        request, visitor, runtime, method, begun.handle, there, methods, options=options
+    )
 
 
 @pages.post("/{method}")
@@ -55,6 +60,7 @@ async def answer(
     there = own_path(form.text("next"))
     handle = form.text("reauthentication")[:_MAX_HANDLE]
     typed = form.text("answer")[:_MAX_ANSWER]
+    answered = passkey.credential_in(form) if method == passkey.METHOD else typed
     if method == PASSWORD:
         outcome = await _by_password(runtime, visitor, handle, typed, caller, now)
     else:
@@ -63,7 +69,7 @@ async def answer(
             visitor.user,
             handle,
             method,
-            typed,
+            answered,
             caller,
             cookie=visitor.cookie,
             now=now,
@@ -120,10 +126,12 @@ def _question(
     *,
     status: int = 200,
     error: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> HTMLResponse:
     start = f"{runtime.prefix}/reauthenticate"
     fields: dict[str, Any] = {
         "method": method,
+        "options": passkey.written(options),
         "handle": handle,
         "methods": ".".join(methods),
         "next": there or "",

@@ -29,6 +29,9 @@ NOTES: Final = {
     "renamed": texts.mark("The new name is saved."),
     "removed": texts.mark("The authenticator is removed, and you are signed out everywhere else."),
     "added": texts.mark("The authenticator is added, and you are signed out everywhere else."),
+    "passkey_denied": texts.mark(
+        "The passkey could not be checked. Try again, or sign in with your password."
+    ),
     "codes_kept": texts.mark("Your recovery codes are in a safe place."),
 }
 """What a page says of the change that led to it."""
@@ -114,7 +117,7 @@ def page(request: Request, template: str, *, status: int = 200, **shown: Any) ->
 
 def safe_methods(offered: Sequence[str]) -> list[str]:
     """Return the methods that have a page, in the order in which people are asked for them."""
-    return [method for method in ("totp", "recovery_codes") if method in offered]
+    return [method for method in ("passkey", "totp", "recovery_codes") if method in offered]
 
 
 @pass_context
