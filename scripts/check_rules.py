@@ -67,7 +67,7 @@ PUBLIC_PACKAGES = ("__init__.py", "testing/__init__.py", "tokens/__init__.py")
 SYNCHRONOUS = [
     f"{block}/*"
     for block in (
-        "accounts", "audit", "core", "db", "factors", "flows", "installation", "pending",
+        "accounts", "audit", "core", "db", "factors", "flows", "installation", "mail", "pending",
         "sessions", "throttle", "tokens",
     )
 ]  # fmt: skip

@@ -33,7 +33,9 @@ from twinlock.flows.account import AccountManagement
 from twinlock.flows.administration import Administration
 from twinlock.flows.changes import Changes
 from twinlock.flows.counting import Counting
+from twinlock.flows.delivering import Delivering
 from twinlock.flows.devices import TrustedDevices
+from twinlock.flows.email_change import EmailChange
 from twinlock.flows.enrollment import Enrollment
 from twinlock.flows.factor_administration import FactorAdministration
 from twinlock.flows.factor_resets import FactorResets
@@ -53,13 +55,18 @@ from twinlock.flows.passkey_login import PasskeyLogin
 from twinlock.flows.policing import PasswordPolicy
 from twinlock.flows.policy_administration import PolicyAdministration
 from twinlock.flows.reauthentication import Reauthentication
+from twinlock.flows.recovery import Recovery
 from twinlock.flows.refresh import Refresh
 from twinlock.flows.verifying import Verifying
 from twinlock.installation.key_watch import KeyFileWatch
+from twinlock.mail.letters import Letterhead
+from twinlock.mail.office import MailOffice
+from twinlock.mail.transport import FolderTransport, SmtpTransport, Transport
 from twinlock.migrations.revision import require_current
 from twinlock.policies.store import PolicyBook
 from twinlock.tokens.marks import Marks
 from twinlock.web.asking import Asking
+from twinlock.web.delivery import Delivery
 from twinlock.web.hash_pool import HashPool
 from twinlock.web.held import OwnLock
 from twinlock.web.host_word import HostWord, Taken
@@ -144,6 +151,7 @@ class Twinlock:
                 )
                 self._running.sight.start()
                 self._running.upkeep.start()
+                self._running.delivery.start()
             return self._running
 
     def forget(
@@ -318,6 +326,7 @@ def build_parts(
     scopes: frozenset[str] = frozenset(),
     has_directory: bool = False,
     sees_passwords: bool = True,
+    prefix: str = "",
 ) -> Parts:
     """Open an installation: its keys, its database, and what belongs to both.
 
@@ -329,6 +338,7 @@ def build_parts(
         InstallationError: Keys and database do not fit, or there are none.
         DatabaseUnavailableError: The database does not answer.
     """
+    mail = _mail_office(settings, prefix=prefix)
     database = Database(settings.database_url, pool_size=settings.database_pool_size)
     try:
         keyring = _open_keyring(settings, database)
@@ -361,6 +371,7 @@ def build_parts(
         audience=settings.audience,
         scopes=scopes,
         sees_passwords=sees_passwords,
+        mail=mail,
     )
 
 
@@ -423,6 +434,7 @@ def build_runtime(
         scopes=scopes,
         has_directory=directory is not None,
         sees_passwords=not isinstance(directory, ChecksPasswords),
+        prefix=prefix,
     )
     flows = build_flows(parts, settings)
     try:
@@ -432,6 +444,7 @@ def build_runtime(
         close_parts(parts)
         raise
     login = Login(parts, flows.counting, flows.verifying, flows.opening)
+    recovery = Recovery(parts, flows.counting, flows.changes, flows.policy)
     workers = Workers(max(1, settings.database_pool_size - _KEPT_FREE))
     asking = (
         None
@@ -465,6 +478,9 @@ def build_runtime(
         factors=FactorManagement(parts, flows.verifying, flows.changes),
         reauthentication=Reauthentication(parts, flows.counting, flows.verifying, flows.opening),
         account=AccountManagement(parts, flows.counting, flows.changes, flows.policy),
+        recovery=recovery,
+        email_change=EmailChange(parts, flows.verifying, flows.changes),
+        delivery=Delivery(Delivering(parts, recovery), clock),
         sessions=OwnSessions(parts),
         administration=flows.administration,
         factor_administration=flows.factor_administration,
@@ -485,11 +501,25 @@ def build_runtime(
 
 def close_runtime(runtime: Runtime) -> None:
     """Close what `build_runtime` opened."""
+    runtime.delivery.close()
     runtime.upkeep.close()
     runtime.sight.close()
     runtime.hash_pool.close()
     runtime.workers.close()
     close_parts(runtime.parts)
+
+
+def _mail_office(settings: Settings, *, prefix: str) -> MailOffice | None:
+    """Return what mail is sent with: in development a folder stands in for a mail server."""
+    transport: Transport
+    if settings.smtp_url is not None:
+        transport = SmtpTransport(settings.smtp_url.get_secret_value())
+    elif settings.is_production:
+        return None
+    else:
+        transport = FolderTransport(settings.data_dir / "mail")
+    link_base = settings.base_url + prefix
+    return MailOffice(transport, Letterhead(settings.service_name, settings.mail_from, link_base))
 
 
 def _open_keyring(settings: Settings, database: Database) -> Keyring:

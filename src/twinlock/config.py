@@ -193,9 +193,53 @@ class Settings(ExplainedSettings):
     smtp_url: Annotated[SecretStr, AfterValidator(setting_values.read_smtp_url)] | None = setting(
         None,
         "The mail server, user and password included: `smtps://` from the first byte, `smtp://` "
-        "with STARTTLS. Without it no mail is sent.",
+        "with STARTTLS. Without it no mail is sent; in development mails become files in the data "
+        "folder.",
         group=MAIL,
         example="smtps://user:password@mail.example.com",
+    )
+
+    mail_from: Annotated[str, AfterValidator(setting_values.read_mail_from)] = setting(
+        description="The sender of mails: an address, or a name and an address.",
+        group=MAIL,
+        example="Example <no-reply@example.com>",
+        follows=lambda above: f"no-reply@{setting_values.host_of(above['base_url'])}",
+        default_text="`no-reply@<host of the base URL>`",
+    )
+    mails_24h: int = setting(
+        5,
+        "Mails of one kind to one account in any 24 hours; the last one is left to browsers that "
+        "signed in before.",
+        group=MAIL,
+        example="10",
+        unit="mails",
+        ge=2,
+        le=100,
+    )
+    recovery_requests_network_1h: int = setting(
+        100,
+        "Requests for a new password from one network in any hour.",
+        group=MAIL,
+        example="500",
+        unit="requests",
+        ge=1,
+        le=1_000,
+    )
+    recovery_link_lifetime: Duration = setting(
+        timedelta(minutes=30),
+        "How long a mailed link sets a forgotten password.",
+        group=MAIL,
+        example="PT15M",
+        ge=timedelta(minutes=5),
+        le=_DAY,
+    )
+    email_link_lifetime: Duration = setting(
+        timedelta(hours=24),
+        "How long a mailed link confirms or cancels a change of the e-mail address.",
+        group=MAIL,
+        example="PT1H",
+        ge=timedelta(minutes=5),
+        le=timedelta(days=7),
     )
 
     audience: PlainText = setting(
@@ -560,6 +604,8 @@ class Settings(ExplainedSettings):
             fresh=self.fresh_proof_lifetime,
             trusted_device=self.trusted_device_lifetime,
             max_devices=self.max_trusted_devices,
+            recovery_link=self.recovery_link_lifetime,
+            email_link=self.email_link_lifetime,
             max_sessions=self.max_sessions,
             max_pending=self.max_pending_logins,
             max_answers=self.max_answers,
@@ -587,6 +633,9 @@ class Settings(ExplainedSettings):
                 rules.password_known_browser, self.password_tries_known_browser_10min
             ),
             passkey_network=_with_tries(rules.passkey_network, self.passkey_tries_network_1h),
+            mails=_with_tries(rules.mails, self.mails_24h),
+            mails_for_strangers=_with_tries(rules.mails_for_strangers, self.mails_24h - 1),
+            recovery_network=_with_tries(rules.recovery_network, self.recovery_requests_network_1h),
             familiar_for=FamiliarFor(
                 network=self.familiar_network_lifetime, browser=self.known_browser_lifetime
             ),

@@ -153,6 +153,7 @@ class Account:
         generation: Rises with every change of password, factors, e-mail or disabled state.
         seal: MAC over generation and authenticators; see ``factors/authenticators``.
         awaits_enrollment: Its factors were reset; nothing opens until one is enrolled.
+        is_email_verified: Whether mail may go there, and sign-ins name it.
         password_hash: None where there is no password, or the directory checks it itself.
         password_expires_at: Set while a first password is to be changed; dead after it.
         entry: What the host's directory told just now; None where it was not asked.
@@ -174,6 +175,7 @@ class Account:
     created_at: datetime
     entry: DirectoryEntry | None = None
     is_new: bool = False
+    is_email_verified: bool = False
 
     @property
     def must_change_password(self) -> bool:

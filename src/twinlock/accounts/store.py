@@ -39,6 +39,7 @@ _ACCOUNT: Final = select(
     account.c.id.label("host_id"),
     account.c.username,
     account.c.email,
+    account.c.email_verified_at,
     account.c.full_name,
     account.c.roles,
     account.c.disabled_at,
@@ -422,6 +423,7 @@ def _account(row: Row[*tuple[Any, ...]] | None) -> Account | None:
         password_hash=row.password_hash,
         password_expires_at=row.password_expires_at,
         created_at=row.created_at,
+        is_email_verified=row.email_verified_at is not None,
     )
 
 

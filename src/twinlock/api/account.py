@@ -6,7 +6,7 @@ from fastapi import Response
 from pydantic import BaseModel
 
 from twinlock.accounts.directory import Account
-from twinlock.api.bodies import FullName, Password, SignedInOut
+from twinlock.api.bodies import FullName, Name, Password, SignedInOut
 from twinlock.api.responses import SIGNED_IN_PROBLEMS, with_cookies
 from twinlock.core.principal import User
 from twinlock.core.proof import Acr
@@ -26,6 +26,7 @@ class AccountOut(BaseModel):
     id: str
     username: str
     email: str | None
+    email_verified: bool
     full_name: str | None
     roles: list[str]
     created_at: datetime
@@ -42,6 +43,7 @@ class AccountOut(BaseModel):
             id=account.subject,
             username=account.username,
             email=account.email,
+            email_verified=account.is_email_verified,
             full_name=account.full_name,
             roles=list(account.roles),
             created_at=account.created_at,
@@ -57,6 +59,12 @@ class ProfileIn(BaseModel):
     """What may be changed without further proof."""
 
     full_name: FullName | None
+
+
+class EmailIn(BaseModel):
+    """The e-mail address to come."""
+
+    email: Name
 
 
 class PasswordIn(BaseModel):
@@ -107,6 +115,24 @@ async def set_password(
     """Change the password; every session ends, and this one is replaced."""
     done = await change_password(
         runtime, user, body.current_password, body.new_password, caller, transport, now=now
+    )
+    if isinstance(done, SignedIn):
+        return with_cookies(runtime, SignedInOut.of(done), done)
+    return refusal(done)
+
+
+@api.post("/email", response_model=SignedInOut)
+async def change_email(
+    body: EmailIn,
+    user: OwnUser,
+    runtime: Running,
+    caller: From,
+    transport: SameTransport,
+    now: Now,
+) -> Response:
+    """Begin a change of the e-mail address, in force when the new mailbox confirms it."""
+    done = await runtime.workers.run(
+        runtime.email_change.begin, user, body.email, caller, transport=transport, now=now
     )
     if isinstance(done, SignedIn):
         return with_cookies(runtime, SignedInOut.of(done), done)

@@ -32,6 +32,7 @@ SAMPLE: Final = 1_000
 SLOW_HASH_MILLISECONDS: Final = 1_000
 LEAST_FREE_BYTES: Final = 100 * 2**20
 SCARCE_FREE_BYTES: Final = 2**30
+OUTBOX_TOLERANCE: Final = timedelta(minutes=10)
 CLOCK_TOLERANCE: Final = timedelta(seconds=5)
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -266,6 +267,21 @@ def _mail(examined: Examined) -> Iterator[Finding]:
     yield Finding("mail", State.OK, f"{host}:{port} takes connections.")
 
 
+def _outbox(examined: Examined) -> Iterator[Finding]:
+    oldest = checkup.oldest_mail(examined.flows.parts)
+    waits = examined.flows.parts.clock() - oldest if oldest else timedelta(0)
+    if waits > OUTBOX_TOLERANCE:
+        minutes = int(waits.total_seconds() // 60)
+        yield Finding(
+            "outbox",
+            State.WARNING,
+            f"A mail has been waiting for {minutes} minutes.",
+            "See mail_postponed in the server's log, and type: twinlock mail test ADDRESS",
+        )
+        return
+    yield Finding("outbox", State.OK, "No mail waits for long.")
+
+
 def _hash(examined: Examined) -> Iterator[Finding]:
     begun = clock.monotonic()
     examined.flows.password_check.new_hash(new_secret())
@@ -295,6 +311,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     _seals,
     _marks,
     _mail,
+    _outbox,
     _hash,
     _admin,
 )

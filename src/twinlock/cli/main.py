@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "factor": "Enroll, list, remove and reset the second factors of an account.",
     "session": "List and revoke the sessions of an account.",
     "policy": "List, set and explain who needs a second factor.",
+    "mail": "Send a test mail.",
     "audit": "List, export and verify the log of what happened.",
     "config": "Show the settings and where they come from.",
     "db": "Migrate and check the database.",
@@ -46,6 +47,8 @@ def load(name: str) -> typer.Typer:  # noqa: C901 - one case a command
             from twinlock.cli.sessions import app
         case "policy":
             from twinlock.cli.policy import app
+        case "mail":
+            from twinlock.cli.mail import app
         case "audit":
             from twinlock.cli.audit import app
         case "config":

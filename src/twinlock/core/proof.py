@@ -58,6 +58,7 @@ class Reason(StrEnum):
     CLOCK_DRIFT = "clock_drift"
     AWAITS_ENROLLMENT = "awaits_enrollment"
     SIGN_COUNT_FELL = "sign_count_fell"
+    EMAIL_UNVERIFIED = "email_unverified"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.principal import User
 from twinlock.core.proof import Continued, Reason, Rejected
+from twinlock.flows import mailing
 from twinlock.flows.changes import Allowed, Changes, Replaced
 from twinlock.flows.counting import Counting
 from twinlock.flows.demands import demands_of
@@ -20,6 +21,7 @@ from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, Refused, SignedIn, StepUpRequired, Throttled
 from twinlock.flows.parts import Parts
 from twinlock.flows.policing import Named, PasswordPolicy
+from twinlock.mail.letters import Kind
 from twinlock.sessions import store as sessions
 from twinlock.throttle.store import Try
 
@@ -197,6 +199,7 @@ class AccountManagement:
             now=now,
         )
         self._record(tx, EventType.PASSWORD_CHANGED, user, caller, now=now)
+        mailing.notify(tx, self._parts, allowed.account, Kind.PASSWORD_CHANGED, now=now)
         return replaced
 
     def _record(

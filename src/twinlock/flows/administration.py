@@ -29,6 +29,7 @@ from twinlock.core.secrets import new_id
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import Authenticator
 from twinlock.factors.protocol import Factor
+from twinlock.flows import mailing
 from twinlock.flows.acting import ADMIN, hold_admin
 from twinlock.flows.changes import Changes
 from twinlock.flows.counting import Counting
@@ -36,6 +37,7 @@ from twinlock.flows.outcomes import Refused
 from twinlock.flows.parts import Parts
 from twinlock.flows.policing import Named, PasswordPolicy
 from twinlock.installation import store as installation
+from twinlock.mail.letters import Kind
 from twinlock.sessions import store as sessions
 from twinlock.sessions.policy import Session
 
@@ -359,6 +361,8 @@ class Administration:
             tx, account.host_id, email=address.text, email_key=address.key, verified_at=now
         ):
             raise _UndoneError(TAKEN)
+        if address is not None:
+            mailing.notify(tx, self._parts, account, Kind.EMAIL_CHANGED, now=now)
         if full_name is not None:
             accounts.update_profile(tx, account.host_id, full_name=full_name or None)
         given = {"email": address, "full_name": full_name, "roles": new_roles}
@@ -394,6 +398,7 @@ class Administration:
                 now=now,
             )
             self._record(tx, EventType.PASSWORD_CHANGED, account.subject, caller, now=now)
+            mailing.notify(tx, self._parts, account, Kind.PASSWORD_CHANGED, now=now)
         return done
 
     def _disable(

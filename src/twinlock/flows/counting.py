@@ -126,6 +126,20 @@ class Counting:
             return taken
         return (taken,)
 
+    def take_recovery_try(
+        self, tx: Connection, caller: Caller, *, now: datetime
+    ) -> Try | Throttled:
+        """Count one request for a recovery link, whoever it is for, by its network alone."""
+        key = self._digest("recovery-network", network_of(caller.ip))
+        return store.take_try(tx, rule=self._parts.throttle.recovery_network, key=key, now=now)
+
+    def is_known_browser(
+        self, tx: Connection, subject: SubjectId, caller: Caller, *, now: datetime
+    ) -> bool:
+        """Tell whether the account has fully signed in from this browser before."""
+        network = self._digest("network", network_of(caller.ip))
+        return self._familiar(tx, subject, network, caller, now=now)[0].browser
+
     def take_decoy_try(self, tx: Connection, name: str, *, now: datetime) -> None:
         """Write what a second-factor try writes, so that a wrong password takes as long."""
         key = self._digest("decoy", login_key(name).text)

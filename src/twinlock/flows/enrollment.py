@@ -44,11 +44,13 @@ from twinlock.flows.factors import (
     UNKNOWN_METHOD,
     WRONG_ANSWER,
     EnrollmentBegun,
+    tell_of_factor,
 )
 from twinlock.flows.opening import Opened, Opening, Transport
 from twinlock.flows.outcomes import Denied, EnrollmentRequired, Refused, SignedIn
 from twinlock.flows.parts import Parts
 from twinlock.flows.verifying import Verifying
+from twinlock.mail.letters import Kind
 from twinlock.pending import store as pending_store
 from twinlock.pending.store import Pending, Purpose
 
@@ -450,6 +452,7 @@ class Enrollment:
             details={"acr": opened.context.acr, "amr": list(opened.context.amr)},
             now=now,
         )
+        tell_of_factor(tx, self._parts, account, Kind.FACTOR_ADDED, enrolled, now=now)
         return _Admitted(opened, known, enrolled, recovery_codes, ended)
 
     def _link(

@@ -16,12 +16,14 @@ from twinlock.core.secrets import new_id
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import Authenticator
 from twinlock.factors.protocol import Factor, Holder, Prompt
+from twinlock.flows import mailing
 from twinlock.flows.changes import Changes
 from twinlock.flows.enrollment import issue_link
-from twinlock.flows.factors import LAST_PASSKEY, describe_all, is_only_way_in
+from twinlock.flows.factors import LAST_PASSKEY, describe_all, is_only_way_in, tell_of_factor
 from twinlock.flows.outcomes import Refused
 from twinlock.flows.parts import Parts
 from twinlock.flows.verifying import Verifying
+from twinlock.mail.letters import Kind
 
 NO_FACTOR: Final = Refused("not_found", "The account has no such authenticator.")
 CHANGED: Final = Refused("changed_meanwhile", "The account changed just now. Try again.")
@@ -171,6 +173,7 @@ class FactorAdministration:
         if not those:
             recovery_codes = self._parts.recovery_codes.create(tx, account.subject, now=now)
         self._record(tx, EventType.FACTOR_ENROLLED, account, enrolled, caller, now=now)
+        tell_of_factor(tx, self._parts, account, Kind.FACTOR_ADDED, enrolled, now=now)
         return Enrolled(enrolled, recovery_codes), ended
 
     def _remove(
@@ -201,6 +204,7 @@ class FactorAdministration:
         if not left:
             self._parts.recovery_codes.remove_all(tx, account.subject)
         self._record(tx, EventType.FACTOR_REMOVED, account, removed, caller, now=now)
+        tell_of_factor(tx, self._parts, account, Kind.FACTOR_REMOVED, removed, now=now)
         ended = self._changes.end_all(tx, account, now=now)
         if left:
             return Removed(None, ended)
@@ -214,6 +218,7 @@ class FactorAdministration:
             return CHANGED
         self._changes.remove_every_factor(tx, account)
         self._record(tx, EventType.FACTORS_RESET, account, None, caller, now=now)
+        mailing.notify(tx, self._parts, account, Kind.FACTORS_RESET, now=now)
         ended = self._changes.end_all(tx, account, now=now)
         return Removed(self._issue_link(tx, account, generation, now=now), ended)
 

@@ -24,12 +24,14 @@ from twinlock.factors.authenticators.store import (
 )
 from twinlock.factors.protocol import Describes, Factor, Holder, NamesAccounts
 from twinlock.factors.registry import Factors
+from twinlock.flows import mailing
 from twinlock.flows.changes import Allowed, Changes, Replaced
 from twinlock.flows.demands import demands_of
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, Refused, SignedIn, StepUpRequired
 from twinlock.flows.parts import Parts
 from twinlock.flows.verifying import Verifying
+from twinlock.mail.letters import Kind
 from twinlock.pending import store as pending_store
 from twinlock.pending.store import Pending, Purpose
 
@@ -348,6 +350,7 @@ class FactorManagement:
         )
         if isinstance(changed, Denied):
             return changed
+        tell_of_factor(tx, self._parts, allowed.account, Kind.FACTOR_ADDED, enrolled, now=now)
         return _Changed(changed, enrolled, recovery_codes)
 
     def _rename(
@@ -420,6 +423,7 @@ class FactorManagement:
             details={"label": removed.label, "authenticator": removed.id},
             now=now,
         )
+        tell_of_factor(tx, self._parts, allowed.account, Kind.FACTOR_REMOVED, removed, now=now)
         return _Changed(changed)
 
     def _is_enough(
@@ -462,6 +466,7 @@ class FactorManagement:
             return changed
         codes = self._parts.recovery_codes.create(tx, user.id, now=now)
         self._record(tx, EventType.RECOVERY_CODES_CREATED, user, caller, now=now)
+        mailing.notify(tx, self._parts, allowed.account, Kind.RECOVERY_CODES_CREATED, now=now)
         return _Changed(changed, recovery_codes=codes)
 
     def _told(self, done: _Changed | Other, *, now: datetime) -> FactorsChanged | Other:
@@ -522,3 +527,17 @@ def is_only_way_in(
 def _is_full(factor: Factor, authenticators_now: Sequence[Authenticator]) -> bool:
     same = sum(one.method == factor.method for one in authenticators_now)
     return same >= factor.max_per_account
+
+
+def tell_of_factor(
+    tx: Connection,
+    parts: Parts,
+    account: Account,
+    kind: Kind,
+    authenticator: Authenticator,
+    *,
+    now: datetime,
+) -> None:
+    """Tell the owner of a factor that came or went."""
+    values = {"label": authenticator.label, "method": authenticator.method}
+    mailing.notify(tx, parts, account, kind, now=now, values=values)

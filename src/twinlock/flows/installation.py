@@ -20,6 +20,7 @@ from twinlock.db.engine import Database
 from twinlock.devices import store as devices
 from twinlock.flows.parts import Parts
 from twinlock.installation import store
+from twinlock.mail import store as outbox
 from twinlock.pending import store as pending
 from twinlock.sessions import store as sessions
 from twinlock.tokens import rotation as signing_keys
@@ -80,7 +81,7 @@ def note_restored(parts: Parts, caller: Caller, *, now: datetime) -> dict[str, i
     """After a backup was put back, end all that could have been used or revoked since.
 
     Returns:
-        How many sessions, pending ceremonies, devices and recovery codes were ended.
+        How many sessions, pending ceremonies, devices, waiting mails and recovery codes were ended.
     """
     ended = parts.database.transaction(_note_restored, parts, caller, now=now)
     parts.marks.bump_all()
@@ -110,6 +111,7 @@ def _note_restored(
         "sessions": sessions.end_every_session(tx, now=now),
         "pending": pending.delete_every_pending(tx),
         "devices": devices.delete_every_device(tx),
+        "mails": outbox.void_every_mail(tx),
         "recovery_codes": parts.recovery_codes.void_everything(tx),
     }
     details: dict[str, str | int | Sequence[str]] = dict(ended)

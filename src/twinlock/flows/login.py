@@ -34,6 +34,7 @@ from twinlock.core.proof import (
 )
 from twinlock.core.secrets import digest, new_secret
 from twinlock.factors.authenticators.store import Authenticators, AwaitsEnrollment, SealBroken
+from twinlock.flows import mailing
 from twinlock.flows.counting import Counting
 from twinlock.flows.demands import demands_of, enrollable
 from twinlock.flows.devices import Copied, Recognised, TrustedDevices
@@ -50,6 +51,7 @@ from twinlock.flows.outcomes import (
 )
 from twinlock.flows.parts import Parts
 from twinlock.flows.verifying import Verifying
+from twinlock.mail.letters import Kind
 from twinlock.pending import store as pending_store
 from twinlock.pending.store import Pending, Purpose
 from twinlock.policies.policy import Demands
@@ -418,6 +420,7 @@ class Login:
         )
         if isinstance(second, Rejected):
             self._record_denial(tx, ready.account, second.reason, request.caller, method, now=now)
+            mailing.warn_of_wrong_code(tx, self._parts, ready.account, seen.name, now=now)
             return Denied()
         # Only now: who guesses codes must run into the password's limits like anybody else,
         # or the missing 429 would tell that the password is right.
@@ -496,6 +499,7 @@ class Login:
         )
         if isinstance(second, Rejected):
             self._record_denial(tx, account, second.reason, request.caller, method, now=now)
+            mailing.notify(tx, self._parts, account, Kind.WRONG_SECOND_FACTOR, now=now)
             return Denied()
         if not pending_store.spend(tx, begun, now=now):
             self._record_denial(tx, account, Reason.SPENT, request.caller, method, now=now)
@@ -689,6 +693,7 @@ class Login:
     ) -> Denied:
         if rejected.reason is not Reason.THROTTLED:  # which has written an event of its own
             self._verifying.verify_nobodys(tx, code, now=now)
+            mailing.warn_of_wrong_code(tx, self._parts, None, seen.name, now=now)
         return self._deny_password(tx, seen, rejected, caller, now=now)
 
     def _record_denial(

@@ -14,6 +14,7 @@ from twinlock.accounts import store as accounts
 from twinlock.audit import store as audit
 from twinlock.devices import store as devices
 from twinlock.flows.parts import Parts
+from twinlock.mail import store as outbox
 from twinlock.pending import store as pending
 from twinlock.sessions import store as sessions
 from twinlock.throttle import store as throttle
@@ -23,6 +24,12 @@ BATCH: Final = 200
 
 KEEP_ENDED: Final = timedelta(days=7)
 """How long a session that was ended keeps its row."""
+
+KEEP_MAILS: Final = timedelta(days=7)
+"""How long it is remembered that a mail was sent; what it said is gone when it is delivered."""
+
+KEEP_UNDELIVERED: Final = timedelta(hours=1)
+"""How long after its time the worker that gives a mail up may come late."""
 
 Expire = Callable[..., int]
 
@@ -55,6 +62,8 @@ def clean_up(
         "sessions": partial(sessions.expire, now=now),
         "devices": partial(devices.expire, now=now),
         "ended_sessions": partial(sessions.expire_ended, before=now - KEEP_ENDED),
+        "mails_wiped": partial(outbox.wipe_expired, before=now - KEEP_UNDELIVERED),
+        "mails": partial(outbox.expire, before=now - KEEP_MAILS),
         "counts": partial(throttle.expire, now=now),
         "familiar": partial(
             throttle.expire_familiar, lifetimes=parts.throttle.familiar_for, now=now

@@ -8,6 +8,7 @@ from twinlock.core.keyring import DigestKey, Keyring
 from twinlock.db.engine import Database
 from twinlock.factors.protocol import RecoverySet
 from twinlock.factors.registry import Factors
+from twinlock.mail.office import MailOffice
 from twinlock.policies.store import PolicyBook
 from twinlock.sessions.policy import Lifetimes
 from twinlock.throttle.policy import ThrottleRules
@@ -24,6 +25,7 @@ class Parts:
         scopes: The scopes that a client may ask for.
         sees_passwords: Whether an account without a hash is one without a password; False where
             a host checks passwords itself.
+        mail: What mail is sent with; None where none is sent.
     """
 
     database: Database
@@ -41,3 +43,4 @@ class Parts:
     audience: str
     scopes: frozenset[str] = field(default=frozenset())
     sees_passwords: bool = True
+    mail: MailOffice | None = None

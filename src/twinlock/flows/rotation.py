@@ -28,6 +28,7 @@ from twinlock.core.errors import InstallationError, NotInitializedError
 from twinlock.core.keyring import Keyring
 from twinlock.devices import store as devices
 from twinlock.factors.authenticators import store as authenticators
+from twinlock.flows import mailing
 from twinlock.flows.checkup import (
     KeepsSecrets,
     Progress,
@@ -181,7 +182,7 @@ class SecretRotation:
             broken += left
         resealed, left = self._reseal_subjects(_part(progress, parts - 2, of=parts))
         values += resealed + self._reseal_sessions(_part(progress, parts - 1, of=parts))
-        return values, (*broken, *left)
+        return values + self._reseal_mails(), (*broken, *left)
 
     def _reseal_factor(self, factor: KeepsSecrets, progress: Progress) -> tuple[int, list[str]]:
         values, after = 0, ""
@@ -234,6 +235,18 @@ class SecretRotation:
             after = rows[-1].id
             progress(fraction_of(after))
         return values
+
+    def _reseal_mails(self) -> int:
+        """Seal waiting mails again."""
+        values, after = 0, ""
+        while True:
+            after, resealed = self._parts.database.transaction(
+                mailing.reseal, self._parts, after=after, limit=self._batch
+            )
+            values += resealed
+            if not after:
+                return values
+            self._pause()
 
     def _reseal_stale_sessions(self, tx: Connection, rows: Sequence[Row[Any]]) -> int:
         return sum(sessions.reseal_session(tx, self._parts.keyring, row) for row in rows)

@@ -17,9 +17,11 @@ from twinlock.core.secrets import from_base64url, to_base64url
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import Authenticators, AwaitsEnrollment, SealBroken
 from twinlock.factors.protocol import Factor
+from twinlock.flows import mailing
 from twinlock.flows.counting import Counting
 from twinlock.flows.outcomes import Offered
 from twinlock.flows.parts import Parts
+from twinlock.mail.letters import Kind
 from twinlock.pending.store import Pending
 from twinlock.throttle.store import Try
 
@@ -172,6 +174,9 @@ class Verifying:
                 tx,
                 Event(EventType.RECOVERY_CODE_SPENT, now, caller, subject=factors.account),
             )
+            owner = self._parts.accounts.get(tx, factors.account)
+            if owner is not None:
+                mailing.notify(tx, self._parts, owner, Kind.RECOVERY_CODE_USED, now=now)
         return checked
 
     def verify_nobodys(self, tx: Connection, code: str, *, now: datetime) -> None:

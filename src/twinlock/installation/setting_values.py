@@ -7,6 +7,7 @@ a predicate, such as "should be …".
 import json
 import re
 from datetime import timedelta
+from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Final
@@ -173,6 +174,15 @@ def read_smtp_url(given: SecretStr) -> SecretStr:
 def is_below(host: str, parent: str) -> bool:
     """Tell whether *host* is *parent*, or a name below it."""
     return host == parent or host.endswith(f".{parent}")
+
+
+def read_mail_from(given: str) -> str:
+    """Return the sender of mails, as an address or as a name and an address."""
+    address = parseaddr(given)[1]
+    user, at, host = address.rpartition("@")
+    if not (given.isprintable() and at and user and host) or " " in address:
+        raise ValueError("should be an e-mail address, or a name and <an e-mail address>")
+    return given
 
 
 def is_address(host: str) -> bool:

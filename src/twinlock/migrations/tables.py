@@ -12,6 +12,7 @@ from twinlock.factors.passkey import tables as passkey
 from twinlock.factors.recovery_codes import tables as recovery_codes
 from twinlock.factors.totp import tables as totp
 from twinlock.installation import tables as installation
+from twinlock.mail import tables as mail
 from twinlock.pending import tables as pending
 from twinlock.policies import tables as policies
 from twinlock.sessions import tables as sessions
@@ -27,6 +28,7 @@ ALL = (
     devices,
     installation,
     passkey,
+    mail,
     pending,
     policies,
     recovery_codes,

@@ -28,6 +28,9 @@ class Purpose(StrEnum):
     LOGIN_ENROLLMENT = "login_enrollment"
     ENROLLMENT_LINK = "enrollment_link"
     SPENT = "spent"
+    RECOVERY = "recovery"
+    EMAIL_CHANGE = "email_change"
+    EMAIL_CANCEL = "email_cancel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ SPEND_PENDING = delete(pending).where(
     pending.c.expires_at > bindparam("moment", type_=UtcDateTime()),
 )
 DELETE_OF_SUBJECT = delete(pending).where(pending.c.subject_id == bindparam("subject"))
+DELETE_OF_PURPOSE = DELETE_OF_SUBJECT.where(pending.c.purpose == bindparam("for_purpose"))
 DELETE_EVERY_PENDING = delete(pending)
 DELETE_OLDEST = delete(pending).where(
     pending.c.digest.in_(
@@ -180,6 +184,11 @@ def spend(tx: Connection, begun: Pending, *, now: datetime) -> bool:
 def delete_of_subject(tx: Connection, subject: SubjectId) -> None:
     """Void everything that a subject began."""
     tx.execute(DELETE_OF_SUBJECT, {"subject": subject})
+
+
+def delete_of_purpose(tx: Connection, subject: SubjectId, *, purpose: Purpose) -> None:
+    """Void everything of one kind that a subject began."""
+    tx.execute(DELETE_OF_PURPOSE, {"subject": subject, "for_purpose": purpose})
 
 
 def delete_every_pending(tx: Connection) -> int:

@@ -22,6 +22,8 @@ class Lifetimes:
         enrollment: How long an enrollment may wait for its confirming answer.
         enrollment_login: How long a login may wait for an enrollment.
         enrollment_link: How long the link of a reset may be used.
+        recovery_link: How long a mailed link sets a forgotten password.
+        email_link: How long a mailed link confirms or cancels a change of address.
         fresh: How old the proof may be that a change of factors or password demands.
         trusted_device: How long a device stands for the second factor.
         max_devices: Trusted devices of one account; the oldest goes.
@@ -41,6 +43,8 @@ class Lifetimes:
     enrollment: timedelta = timedelta(minutes=10)
     enrollment_login: timedelta = timedelta(minutes=15)
     enrollment_link: timedelta = timedelta(hours=24)
+    recovery_link: timedelta = timedelta(minutes=30)
+    email_link: timedelta = timedelta(hours=24)
     fresh: timedelta = timedelta(minutes=10)
     trusted_device: timedelta = timedelta(days=30)
     max_devices: int = 10

@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     from twinlock.testing.authenticator import FakeAuthenticator as FakeAuthenticator
     from twinlock.testing.clock import MovableClock as MovableClock
     from twinlock.testing.instances import Instances as Instances
+    from twinlock.testing.mail import MailTrap as MailTrap
     from twinlock.testing.people import LoginAs as LoginAs
 
-__all__ = ["FakeAuthenticator", "Instances", "LoginAs", "MovableClock"]
+__all__ = ["FakeAuthenticator", "Instances", "LoginAs", "MailTrap", "MovableClock"]
 
 _PLACES = {
     "FakeAuthenticator": "twinlock.testing.authenticator",
     "Instances": "twinlock.testing.instances",
     "LoginAs": "twinlock.testing.people",
+    "MailTrap": "twinlock.testing.mail",
     "MovableClock": "twinlock.testing.clock",
 }
 

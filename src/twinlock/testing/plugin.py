@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from twinlock.config import Settings
     from twinlock.testing.clock import MovableClock
     from twinlock.testing.instances import Instances
+    from twinlock.testing.mail import MailTrap
     from twinlock.testing.people import LoginAs
 
 
@@ -64,6 +65,14 @@ def login_as(twinlock_auth: "Instances") -> "LoginAs":
     from twinlock.testing.people import LoginAs
 
     return LoginAs(twinlock_auth.newest)
+
+
+@pytest.fixture
+def mail_trap(twinlock_auth: "Instances") -> "MailTrap":
+    """Read what the application has mailed, and the links in it."""
+    from twinlock.testing.mail import MailTrap
+
+    return MailTrap(twinlock_auth.newest)
 
 
 @pytest.fixture

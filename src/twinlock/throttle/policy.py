@@ -109,6 +109,12 @@ PASSWORD_STRANGERS: Final = Rule(
 """All strangers to an account together, whatever their networks."""
 PASSWORD_KNOWN_BROWSER: Final = Rule("password_known_browser", (Limit(10, timedelta(minutes=10)),))
 
+MAILS: Final = Rule("mails", (Limit(5, timedelta(hours=24)),))
+"""Of one kind, for one account."""
+MAILS_FOR_STRANGERS: Final = Rule("mails", (Limit(4, timedelta(hours=24)),))
+"""The same count: the last mail of a day is left to browsers that the account knows."""
+RECOVERY_NETWORK: Final = Rule("recovery_network", (Limit(100, timedelta(hours=1)),))
+
 
 PASSKEY_NETWORK: Final = Rule("passkey_network", (Limit(100, timedelta(hours=1)),))
 """Answers of passkeys that come without a password, whomever they name."""
@@ -152,6 +158,9 @@ class ThrottleRules:
     password_strangers: Rule = PASSWORD_STRANGERS
     password_known_browser: Rule = PASSWORD_KNOWN_BROWSER
     passkey_network: Rule = PASSKEY_NETWORK
+    mails: Rule = MAILS
+    mails_for_strangers: Rule = MAILS_FOR_STRANGERS
+    recovery_network: Rule = RECOVERY_NETWORK
     familiar_for: FamiliarFor = FAMILIAR_FOR
 
     def password_rules(

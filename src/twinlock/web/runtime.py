@@ -10,6 +10,7 @@ from twinlock.core.clock import Clock
 from twinlock.flows.account import AccountManagement
 from twinlock.flows.administration import Administration
 from twinlock.flows.devices import TrustedDevices
+from twinlock.flows.email_change import EmailChange
 from twinlock.flows.enrollment import Enrollment
 from twinlock.flows.factor_administration import FactorAdministration
 from twinlock.flows.factor_resets import FactorResets
@@ -24,8 +25,10 @@ from twinlock.flows.own_sessions import OwnSessions
 from twinlock.flows.parts import Parts
 from twinlock.flows.passkey_login import PasskeyLogin
 from twinlock.flows.reauthentication import Reauthentication
+from twinlock.flows.recovery import Recovery
 from twinlock.flows.refresh import Refresh
 from twinlock.web.asking import Asking
+from twinlock.web.delivery import Delivery
 from twinlock.web.hash_pool import HashPool
 from twinlock.web.network import Network
 from twinlock.web.origin import OwnOrigin
@@ -52,6 +55,7 @@ class Runtime:
     password_check: PasswordCheck
     sight: Sight
     upkeep: Upkeep
+    delivery: Delivery
     keys: Keys
     opening: Opening
     login: Login
@@ -61,6 +65,8 @@ class Runtime:
     factors: FactorManagement
     reauthentication: Reauthentication
     account: AccountManagement
+    recovery: Recovery
+    email_change: EmailChange
     sessions: OwnSessions
     administration: Administration
     factor_administration: FactorAdministration

@@ -1,0 +1,231 @@
+"""What the mails say, and how a letter becomes a message that nothing from outside can bend.
+
+Texts are data, and no template language reads them: a value stands where its name stood, once,
+and is escaped in HTML. Headers are written by `email`, which refuses line breaks in them.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, parseaddr
+from enum import StrEnum
+from html import escape
+from typing import Final
+
+_LINK: Final = "{link}"
+
+
+class Kind(StrEnum):
+    """The mails there are. Each has a cap of its own for an account and a day."""
+
+    PASSWORD_RECOVERY = "password_recovery"
+    EMAIL_CONFIRMATION = "email_confirmation"
+    EMAIL_CHANGE_BEGUN = "email_change_begun"
+    EMAIL_CHANGED = "email_changed"
+    PASSWORD_CHANGED = "password_changed"
+    FACTOR_ADDED = "factor_added"
+    FACTOR_REMOVED = "factor_removed"
+    FACTORS_RESET = "factors_reset"
+    RECOVERY_CODES_CREATED = "recovery_codes_created"
+    RECOVERY_CODE_USED = "recovery_code_used"
+    WRONG_SECOND_FACTOR = "wrong_second_factor"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail as it is kept until it is delivered: whom, which one, and what it names."""
+
+    kind: Kind
+    to: str = field(repr=False)
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def packed(self) -> bytes:
+        """Return it as bytes, to be sealed."""
+        return json.dumps({"kind": self.kind, "to": self.to, "values": dict(self.values)}).encode()
+
+    @classmethod
+    def unpacked(cls, packed: bytes) -> "Letter":
+        """Return what `packed` gave."""
+        given = json.loads(packed)
+        return cls(Kind(given["kind"]), given["to"], given["values"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    subject: str
+    paragraphs: tuple[str, ...]
+
+
+_NOT_YOU: Final = (
+    "If this was not you, somebody else is in your account: set a new password at once and look "
+    "through your second factors."
+)
+_TEXTS: Final[Mapping[Kind, _Text]] = {
+    Kind.PASSWORD_RECOVERY: _Text(
+        "{service}: set a new password",
+        (
+            (
+                "Somebody asked to set a new password for your account {username}. Until {until} "
+                "you can do so here:"
+            ),
+            _LINK,
+            (
+                "If it was not you, do nothing: the link alone changes nothing, and your password "
+                "and your second factor stay what they are."
+            ),
+        ),
+    ),
+    Kind.EMAIL_CONFIRMATION: _Text(
+        "{service}: confirm this e-mail address",
+        (
+            (
+                "The account {username} is to have this e-mail address. Until {until} you can "
+                "confirm that here:"
+            ),
+            _LINK,
+            "If you did not ask for it, do nothing.",
+        ),
+    ),
+    Kind.EMAIL_CHANGE_BEGUN: _Text(
+        "{service}: your e-mail address is about to change",
+        (
+            (
+                "Your account {username} is to have another e-mail address. If this was not you, "
+                "stop it here, and then set a new password:"
+            ),
+            _LINK,
+            "The link works until the change takes hold.",
+        ),
+    ),
+    Kind.EMAIL_CHANGED: _Text(
+        "{service}: your e-mail address was changed",
+        (
+            "Since {at} your account {username} has another e-mail address than this one.",
+            "If this was not you, write to whoever runs {service}.",
+        ),
+    ),
+    Kind.PASSWORD_CHANGED: _Text(
+        "{service}: your password was changed",
+        ("The password of your account {username} was changed at {at}.", _NOT_YOU),
+    ),
+    Kind.FACTOR_ADDED: _Text(
+        "{service}: a second factor was added",
+        ("At {at} your account {username} got a second factor: {label} ({method}).", _NOT_YOU),
+    ),
+    Kind.FACTOR_REMOVED: _Text(
+        "{service}: a second factor was removed",
+        (
+            "At {at} a second factor of your account {username} was removed: {label} ({method}).",
+            _NOT_YOU,
+        ),
+    ),
+    Kind.FACTORS_RESET: _Text(
+        "{service}: your second factors were removed",
+        (
+            (
+                "At {at} an administrator removed all second factors and recovery codes of your "
+                "account {username}."
+            ),
+            "If you did not ask for it, write to whoever runs {service}.",
+        ),
+    ),
+    Kind.RECOVERY_CODES_CREATED: _Text(
+        "{service}: new recovery codes",
+        (
+            (
+                "At {at} new recovery codes were made for your account {username}. The old ones no "
+                "longer work."
+            ),
+            _NOT_YOU,
+        ),
+    ),
+    Kind.RECOVERY_CODE_USED: _Text(
+        "{service}: a recovery code was used",
+        (
+            "At {at} a recovery code of your account {username} was used. Each works once.",
+            _NOT_YOU,
+        ),
+    ),
+    Kind.WRONG_SECOND_FACTOR: _Text(
+        "{service}: a sign-in was refused",
+        (
+            (
+                "At {at} somebody gave the right password of your account {username}, and a wrong "
+                "code. They were not let in."
+            ),
+            "If this was not you, somebody knows your password: set a new one.",
+        ),
+    ),
+    Kind.TEST: _Text(
+        "{service}: this is a test",
+        ("If you can read this, {service} can send mail. It was sent at {at}.",),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Letterhead:
+    """What every mail of an installation has in common.
+
+    Attributes:
+        mail_from: The sender, as an address or as ``Name <address>``.
+        link_base: What links begin with: the base URL and the prefix of our routes.
+    """
+
+    service: str
+    mail_from: str
+    link_base: str
+
+    def link(self, *segments: str) -> str:
+        """Return the link to a page, whose last segment may be a token."""
+        return "/".join((self.link_base, *segments))
+
+    def message(self, letter: Letter, *, message_id: str, now: datetime) -> EmailMessage:
+        """Return the message: text, and the same as HTML.
+
+        Args:
+            message_id: The same at every attempt, so that a mail delivered twice is one.
+
+        Raises:
+            ValueError: A header would have a line break.
+        """
+        values = {**letter.values, "service": self.service}
+        text = _TEXTS[letter.kind]
+        message = EmailMessage(policy=SMTP)
+        message["From"] = self.mail_from
+        message["To"] = letter.to
+        message["Subject"] = text.subject.format_map(values)
+        message["Date"] = format_datetime(now)
+        message["Message-ID"] = f"<{message_id}@{_domain(self.mail_from)}>"
+        message["Auto-Submitted"] = "auto-generated"
+        paragraphs = [f"Hello {values.get('username', '')}".strip() + ",", *text.paragraphs]
+        plain = "\n\n".join(paragraph.format_map(values) for paragraph in paragraphs)
+        message.set_content(f"{plain}\n", cte="quoted-printable")
+        message.add_alternative(_as_html(paragraphs, values), "html", cte="quoted-printable")
+        return message
+
+
+def sentence_of(moment: datetime) -> str:
+    """Return a moment as mails say it."""
+    return moment.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _as_html(paragraphs: list[str], values: Mapping[str, str]) -> str:
+    escaped = {name: escape(value) for name, value in values.items()}
+    body = "\n".join(f"<p>{_marked(paragraph, escaped)}</p>" for paragraph in paragraphs)
+    return f'<!doctype html>\n<html lang="en">\n<body>\n{body}\n</body>\n</html>\n'
+
+
+def _marked(paragraph: str, escaped: Mapping[str, str]) -> str:
+    if paragraph == _LINK:
+        link = escaped["link"]
+        return f'<a href="{link}">{link}</a>'
+    return escape(paragraph, quote=False).format_map(escaped)
+
+
+def _domain(mail_from: str) -> str:
+    return parseaddr(mail_from)[1].rpartition("@")[2] or "localhost"

@@ -1,0 +1,203 @@
+"""All SQL of mails on their way out.
+
+A mail is claimed by one conditional UPDATE, which moves its next attempt past the longest that an
+attempt can take: so of several workers one delivers it, and a worker that dies loses nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+
+from twinlock.db.types import UtcDateTime
+from twinlock.mail.tables import outbox
+
+LEASE: Final = timedelta(minutes=5)
+"""For so long a claimed mail is its worker's: many times as long as an attempt can take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A mail that is to be delivered.
+
+    Attributes:
+        subject: The account that it is about; None where that is yet to be found out.
+        sealed: Whom and what, sealed to this row.
+        attempts: How many there were, the one of the present claim included.
+    """
+
+    id: str
+    kind: str
+    subject: str | None
+    sealed: bytes = field(repr=False)
+    attempts: int
+    due_at: datetime
+    expires_at: datetime
+    created_at: datetime
+
+
+_WAITS = outbox.c.sealed.is_not(None)
+_IS_MINE = (
+    outbox.c.id == bindparam("mail_id"),
+    outbox.c.attempts == bindparam("claimed"),
+    _WAITS,
+)
+
+INSERT_MAIL = insert(outbox)
+LIST_DUE = (
+    select(outbox)
+    .where(_WAITS, outbox.c.due_at <= bindparam("moment", type_=UtcDateTime()))
+    .order_by(outbox.c.due_at)
+    .limit(bindparam("limit"))
+)
+CLAIM_MAIL = (
+    update(outbox)
+    .where(
+        *_IS_MINE,
+        outbox.c.due_at <= bindparam("moment", type_=UtcDateTime()),
+        outbox.c.expires_at > bindparam("moment", type_=UtcDateTime()),
+    )
+    .values(attempts=outbox.c.attempts + 1, due_at=bindparam("until", type_=UtcDateTime()))
+)
+FINISH_MAIL = (
+    update(outbox)
+    .where(*_IS_MINE)
+    .values(sealed=None, delivered_at=bindparam("moment", type_=UtcDateTime()))
+)
+GIVE_UP_MAIL = update(outbox).where(*_IS_MINE).values(sealed=None)
+POSTPONE_MAIL = (
+    update(outbox).where(*_IS_MINE).values(due_at=bindparam("until", type_=UtcDateTime()))
+)
+WIPE_EXPIRED = (
+    update(outbox)
+    .where(
+        outbox.c.id.in_(
+            select(outbox.c.id)
+            .where(_WAITS, outbox.c.expires_at <= bindparam("before", type_=UtcDateTime()))
+            .limit(bindparam("limit"))
+        )
+    )
+    .values(sealed=None)
+)
+LIST_SEALED = (
+    select(outbox.c.id, outbox.c.subject_id, outbox.c.sealed)
+    .where(_WAITS, outbox.c.id > bindparam("after"))
+    .order_by(outbox.c.id)
+    .limit(bindparam("limit"))
+)
+RESEAL_MAIL = (
+    update(outbox)
+    .where(outbox.c.id == bindparam("mail_id"), outbox.c.sealed == bindparam("old"))
+    .values(sealed=bindparam("new"))
+)
+VOID_EVERY_MAIL = update(outbox).where(_WAITS).values(sealed=None)
+OLDEST_WAITING = select(func.min(outbox.c.created_at)).where(_WAITS)
+DELETE_OLD = delete(outbox).where(
+    outbox.c.id.in_(
+        select(outbox.c.id)
+        .where(
+            outbox.c.created_at < bindparam("before", type_=UtcDateTime()),
+            outbox.c.sealed.is_(None),
+        )
+        .limit(bindparam("limit"))
+    )
+)
+
+
+def insert_mail(
+    tx: Connection,
+    *,
+    mail_id: str,
+    kind: str,
+    subject: str | None,
+    sealed: bytes,
+    expires_at: datetime,
+    now: datetime,
+) -> None:
+    """Store a mail that is due at once."""
+    row = {
+        "id": mail_id,
+        "kind": kind,
+        "subject_id": subject,
+        "sealed": sealed,
+        "attempts": 0,
+        "due_at": now,
+        "expires_at": expires_at,
+        "delivered_at": None,
+        "created_at": now,
+    }
+    tx.execute(INSERT_MAIL, row)
+
+
+def list_due(db: Connection, *, now: datetime, limit: int) -> list[Outgoing]:
+    """Return mails whose next attempt is due, the longest overdue first."""
+    return [_outgoing(row) for row in db.execute(LIST_DUE, {"moment": now, "limit": limit})]
+
+
+def claim(tx: Connection, seen: Outgoing, *, now: datetime) -> bool:
+    """Take a mail for one attempt; False when another worker was first."""
+    params = {"mail_id": seen.id, "claimed": seen.attempts, "moment": now, "until": now + LEASE}
+    return tx.execute(CLAIM_MAIL, params).rowcount == 1
+
+
+def finish(tx: Connection, mine: Outgoing, *, now: datetime) -> bool:
+    """Wipe a delivered mail; False when the claim was lost meanwhile."""
+    params = {"mail_id": mine.id, "claimed": mine.attempts, "moment": now}
+    return tx.execute(FINISH_MAIL, params).rowcount == 1
+
+
+def give_up(tx: Connection, seen: Outgoing) -> bool:
+    """Wipe a mail that will not be delivered; False when somebody else touched it meanwhile."""
+    return tx.execute(GIVE_UP_MAIL, {"mail_id": seen.id, "claimed": seen.attempts}).rowcount == 1
+
+
+def postpone(tx: Connection, mine: Outgoing, *, until: datetime) -> None:
+    """Set the next attempt."""
+    params = {"mail_id": mine.id, "claimed": mine.attempts, "until": until}
+    tx.execute(POSTPONE_MAIL, params)
+
+
+def wipe_expired(tx: Connection, *, before: datetime, limit: int) -> int:
+    """Wipe what expired before a moment and no worker gave up, as where mail was switched off."""
+    return tx.execute(WIPE_EXPIRED, {"before": before, "limit": limit}).rowcount
+
+
+def list_sealed(db: Connection, *, after: str, limit: int) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return id, subject and body of waiting mails, in the order of their ids."""
+    return db.execute(LIST_SEALED, {"after": after, "limit": limit}).all()
+
+
+def reseal(tx: Connection, mail_id: str, *, old: bytes, new: bytes) -> bool:
+    """Replace a body by one under a newer key; False when it was delivered meanwhile."""
+    return tx.execute(RESEAL_MAIL, {"mail_id": mail_id, "old": old, "new": new}).rowcount == 1
+
+
+def void_every_mail(tx: Connection) -> int:
+    """Wipe everything that waits, after a backup was put back; return how many that were."""
+    return tx.execute(VOID_EVERY_MAIL).rowcount
+
+
+def oldest_waiting(db: Connection) -> datetime | None:
+    """Return since when the oldest waiting mail waits."""
+    oldest: datetime | None = db.execute(OLDEST_WAITING).scalar_one()
+    return oldest
+
+
+def expire(tx: Connection, *, before: datetime, limit: int) -> int:
+    """Delete at most *limit* wiped rows older than a moment; return how many."""
+    return tx.execute(DELETE_OLD, {"before": before, "limit": limit}).rowcount
+
+
+def _outgoing(row: Row[Any]) -> Outgoing:
+    return Outgoing(
+        id=row.id,
+        kind=row.kind,
+        subject=row.subject_id,
+        sealed=row.sealed,
+        attempts=row.attempts,
+        due_at=row.due_at,
+        expires_at=row.expires_at,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,26 @@
+"""Table of mails on their way out: written with what they tell, delivered afterwards."""
+
+from sqlalchemy import Column, Index, LargeBinary, SmallInteger, String, Table
+
+from twinlock.db.base import metadata
+from twinlock.db.types import Id, UtcDateTime
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("subject_id", Id),  # null: who it is about is found out when it is worked on
+    Column("sealed", LargeBinary),  # whom and what; null: delivered, given up or void
+    Column("attempts", SmallInteger, nullable=False),  # also tells whose claim is the last
+    Column("due_at", UtcDateTime, nullable=False),  # the next attempt; a claim moves it ahead
+    Column("expires_at", UtcDateTime, nullable=False),  # then it is given up
+    Column("delivered_at", UtcDateTime),  # null: not yet, or never
+    Column("created_at", UtcDateTime, nullable=False, index=True),
+)
+Index(
+    "ix_outbox_due_at",
+    outbox.c.due_at,
+    sqlite_where=outbox.c.sealed.is_not(None),
+    postgresql_where=outbox.c.sealed.is_not(None),
+)
