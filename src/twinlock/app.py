@@ -338,7 +338,8 @@ def build_parts(
         InstallationError: Keys and database do not fit, or there are none.
         DatabaseUnavailableError: The database does not answer.
     """
-    mail = _mail_office(settings, prefix=prefix)
+    # Where accounts are a host's, so are their addresses and passwords, and the mails about them.
+    mail = None if has_directory else _mail_office(settings, prefix=prefix)
     database = Database(settings.database_url, pool_size=settings.database_pool_size)
     try:
         keyring = _open_keyring(settings, database)

@@ -691,9 +691,11 @@ class Login:
         *,
         now: datetime,
     ) -> Denied:
-        if rejected.reason is not Reason.THROTTLED:  # which has written an event of its own
+        was_right = rejected.reason is Reason.THROTTLED
+        owner = seen.account if was_right else None
+        mailing.warn_of_wrong_code(tx, self._parts, owner, seen.name, now=now)
+        if not was_right:  # which has written an event of its own
             self._verifying.verify_nobodys(tx, code, now=now)
-            mailing.warn_of_wrong_code(tx, self._parts, None, seen.name, now=now)
         return self._deny_password(tx, seen, rejected, caller, now=now)
 
     def _record_denial(

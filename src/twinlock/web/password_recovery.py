@@ -5,7 +5,6 @@ from datetime import datetime
 from twinlock.audit.events import Caller
 from twinlock.flows.outcomes import Refused
 from twinlock.flows.recovery import PasswordSet, ResetBegun
-from twinlock.web.hash_pool import HashQueueFullError
 from twinlock.web.runtime import Runtime
 
 
@@ -13,8 +12,6 @@ async def recover_password(
     runtime: Runtime, token: str, password: str, caller: Caller, *, now: datetime
 ) -> PasswordSet | Refused:
     """Set the password of a mailed link. Only a living link costs a hash."""
-    if runtime.hash_pool.is_full:
-        raise HashQueueFullError
     begun = await runtime.workers.run(runtime.recovery.begin_reset, token, password, now=now)
     if not isinstance(begun, ResetBegun):
         return begun
