@@ -20,6 +20,7 @@ from twinlock.core.clock import utc_now
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.timeout(300),
     pytest.mark.skipif(
         not shutil.which(os.environ.get("CHROMIUM", "chromium"))
         and "TESTS_REQUIRE" not in os.environ,
@@ -119,6 +120,7 @@ async def page(house: House) -> AsyncIterator[Page]:
     program = shutil.which(os.environ.get("CHROMIUM", "chromium"))
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        # The server lets no script run on what is no page of its own, as this one is.
         context = await browser.new_context(base_url=house.settings.base_url, bypass_csp=True)
         page = await context.new_page()
         await page.goto("/ours")
