@@ -203,7 +203,7 @@ class Settings(ExplainedSettings):
         description="The sender of mails: an address, or a name and an address.",
         group=MAIL,
         example="Example <no-reply@example.com>",
-        follows=lambda above: f"no-reply@{setting_values.host_of(above['base_url'])}",
+        follows=lambda above: f"no-reply@{_mail_host(above['base_url'])}",
         default_text="`no-reply@<host of the base URL>`",
     )
     mails_24h: int = setting(
@@ -730,6 +730,12 @@ def load_master_keys(settings: Settings) -> list[bytes]:
             "nobody can guess: let `twinlock init` make them."
         )
     return keys
+
+
+def _mail_host(base_url: str) -> str:
+    """Return the host for an e-mail address, IPv6 as RFC 5321 section 4.1.3 spells it."""
+    host = setting_values.host_of(base_url)
+    return f"[IPv6:{host}]" if ":" in host else host
 
 
 def _rp_id(base_url: str) -> str | None:
