@@ -9,6 +9,7 @@ from twinlock.audit import store as audit
 from twinlock.audit.events import EventType
 from twinlock.core.proof import Reason
 from twinlock.testing.authenticator import FakeAuthenticator
+from twinlock.testing.mail import MailTrap
 
 ROUNDS = 5
 RACERS = 6
@@ -291,3 +292,42 @@ def test_no_race_raises_the_alarm(stage: Stage) -> None:
     )
     assert denials
     assert Reason.SEAL_BROKEN not in {denial.reason for denial in denials}
+
+
+def test_one_mailed_link_sets_one_password(stage: Stage) -> None:
+    stage.house.create()
+    trap = MailTrap(lambda: stage.house.auth)
+    for number in range(4):
+        asked = stage.client.post("/api/recovery/password", json={"username": "johndoe"})
+        assert asked.status_code == 202
+        token = trap.token()
+        bodies = [
+            {"token": token, "password": f"a purple bicycle under water {number} {racer}"}
+            for racer in range(RACERS)
+        ]
+
+        statuses = stage.statuses(
+            [Shot(post, ("/api/recovery/password/confirm",), {"json": body}) for body in bodies]
+        )
+
+        assert sorted(statuses) == [200] + [400] * (RACERS - 1)
+
+
+def test_an_address_is_confirmed_or_the_change_is_cancelled(stage: Stage) -> None:
+    stage.house.create()
+    trap = MailTrap(lambda: stage.house.auth)
+    for number in range(4):
+        old, new = stage.house.account().email, f"john{number}@example.org"
+        tokens = sign_in(stage.client)
+        begun = stage.client.post("/api/account/email", json={"email": new}, headers=bearer(tokens))
+        assert begun.status_code == 200
+        confirm, cancel = {"token": trap.token(new)}, {"token": trap.token(old)}
+
+        told: list[Told] = stage.fire(
+            [Shot(post, ("/api/recovery/email/confirm",), {"json": confirm})] * 2
+            + [Shot(post, ("/api/recovery/email/cancel",), {"json": cancel})] * 2
+        )
+
+        done = [one.body["status"] for one in told if one.status == 200]
+        assert len(done) == 1
+        assert stage.house.account().email == (new if done == ["email_changed"] else old)
