@@ -19,7 +19,7 @@ from twinlock.audit.events import Caller, EventType
 from twinlock.core.proof import Reason
 from twinlock.flows.login import Request
 from twinlock.flows.outcomes import Denied
-from twinlock.web.hash_pool import HashPool
+from twinlock.web.hash_pool import HashPool, Place
 from twinlock.web.password_step import Submitted, submit_password
 
 P = ParamSpec("P")
@@ -168,13 +168,26 @@ def counted_statements(home: Home) -> Iterator[list[str]]:
 
 
 class CountingPool(HashPool):
-    """A pool that tells how often it was asked."""
+    """A pool that tells how many hashes it was asked for."""
 
     asked = 0
 
+    def place(self) -> Place:
+        """Take a place that counts its hash."""
+        super().place()
+        return CountingPlace(self)
+
+
+class CountingPlace(Place):
+    """The place that a `CountingPool` has just taken."""
+
+    def __init__(self, pool: CountingPool) -> None:
+        super().__init__(pool._crew, pool.threads)
+        self._pool = pool
+
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Count, and run."""
-        self.asked += 1
+        self._pool.asked += 1
         return await super().run(work, *args, **kwargs)
 
 
