@@ -53,6 +53,7 @@ def load(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # Pydantic looks generic models up there
     spec.loader.exec_module(module)
     return module
 
