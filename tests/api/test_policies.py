@@ -151,6 +151,54 @@ def test_a_policy_is_for_whom_it_names(home: Home, kind: Kind, name: str) -> Non
     assert begin_login(home.client, "bob")["status"] == "signed_in"
 
 
+def confirm_passkey(home: Home, login: str, device: FakeAuthenticator) -> Any:
+    path = "/api/enrollment/passkey"
+    begun = home.client.post(path, json={"login": login}).json()
+    body = {
+        "login": login,
+        "enrollment": begun["enrollment"],
+        "answer": device.create(begun["options"]),
+        "label": "Key",
+    }
+    return home.client.post(f"{path}/confirm", json=body)
+
+
+def test_who_has_only_what_can_be_relayed_enrolls_a_passkey_after_it(home: Home) -> None:
+    """Only after every factor that the account has was asked for."""
+    now = home.house.now
+    phr = Policy(Kind.EVERYONE, "", Acr.PHR, now)
+    assert home.house.policy_administration.set_policy(phr, OPERATOR, now=now) == phr
+    device = FakeAuthenticator()
+
+    login = begin_login(home.client)
+    early = home.client.post("/api/enrollment/passkey", json={"login": login["login"]})
+    asked = home.answer(login["login"], home.code()).json()
+    weak = home.client.post("/api/enrollment/totp", json={"login": asked["login"]})
+    done = confirm_passkey(home, asked["login"], device)
+
+    assert login["status"] == "second_factor_required"
+    assert early.status_code == 401
+    assert (asked["status"], asked["methods"]) == ("enrollment_required", ["passkey"])
+    assert weak.json()["type"] == "method_not_allowed"
+    assert done.status_code == 200, done.text
+    assert done.json()["acr"] == "phr"
+    assert "recovery_codes" not in done.json() or done.json()["recovery_codes"] == []
+    assert is_alive(home, done.json())
+
+
+def test_a_relayed_code_enrolls_no_passkey_beside_the_owner_s(home: Home) -> None:
+    now = home.house.now
+    phr = Policy(Kind.EVERYONE, "", Acr.PHR, now)
+    home.house.policy_administration.set_policy(phr, OPERATOR, now=now)
+    asked = home.answer(home.begin(), home.code()).json()
+    confirm_passkey(home, asked["login"], FakeAuthenticator())
+
+    relayed = home.answer(home.begin(), home.code())
+    spent = home.answer(home.begin(), home.recovery_code(), "recovery_codes")
+
+    assert (relayed.status_code, spent.status_code) == (401, 401)
+
+
 def test_the_last_factor_under_a_policy_stays(home: Home) -> None:
     demand(home)
     headers = bearer(home.answer(home.begin(), home.code()).json())

@@ -16,11 +16,13 @@ from twinlock.audit.events import EventType
 from twinlock.config import load_master_keys
 from twinlock.core.errors import WrongKeyError
 from twinlock.core.keyring import Keyring
+from twinlock.core.proof import Acr
 from twinlock.core.secrets import to_base64url
 from twinlock.flows.factor_administration import Removed
 from twinlock.flows.parts import Parts
 from twinlock.flows.rotation import NOTICE, SecretRotation
 from twinlock.installation.key_file import read_keys
+from twinlock.policies.policy import Kind, Policy
 from twinlock.testing.authenticator import FakeAuthenticator
 
 SEALED = (
@@ -31,6 +33,8 @@ SEALED = (
     "public_key from passkey",
     "seal from subject",
     "seal from session where ended_at is null",
+    "seal from trusted_device",
+    "seal from policy",
 )
 PEOPLE = ("johndoe", "alice", "bob")
 
@@ -56,6 +60,13 @@ def people(house: House, client: TestClient) -> dict[str, Enrolled]:
         house.create(name)
     enrolled = {name: house.enroll(client, name) for name in PEOPLE}
     house.clock.advance(seconds=30)
+    login = begin_login(client)["login"]
+    code = enrolled["johndoe"].phone.code(house.now)
+    body = {"login": login, "answer": code, "trust_device": True}
+    trusted = client.post("/api/login/totp", json=body)
+    assert client.post("/api/logout", headers=bearer(trusted.json())).status_code == 204
+    new = Policy(Kind.EVERYONE, "", Acr.AAL2, house.now, trusts_devices=True)
+    house.policy_administration.set_policy(new, OPERATOR, now=house.now)
     return enrolled
 
 
@@ -117,7 +128,7 @@ def test_everything_at_rest_comes_under_the_new_key(
     ring = Keyring([newest(house)])
     assert len(read_keys(house.settings.secret_keys_file, must_be_private=True)) == 2
     assert stale(house, ring) == 0
-    assert len(sealed_values(house)) == 2 + 1 + 3 * len(PEOPLE)
+    assert len(sealed_values(house)) == 2 + 1 + 3 * len(PEOPLE) + 2
 
 
 def test_passkeys_come_under_the_new_key_and_sign_in(house: House, client: TestClient) -> None:

@@ -21,6 +21,7 @@ from twinlock.accounts.password_check import NewHash, RightPassword, shown_earli
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.proof import (
+    Acr,
     NoSecondFactor,
     PasswordAndDevice,
     PasswordOnly,
@@ -625,6 +626,11 @@ class Login:
     ) -> EnrollmentRequired | Denied:
         """Let a login that proved all that the account has go on with what its policy demands."""
         shown = proof.second.method if isinstance(proof, TwoFactors) else None
+        if self._has_enough(tx, account, demands):
+            # Or who relayed a code of the owner's would enroll a passkey of theirs.
+            reason = Reason.METHOD_NOT_AVAILABLE
+            self._record_denial(tx, account, reason, request.caller, shown, now=now)
+            return Denied()
         required: EnrollmentRequired | None = EnrollmentRequired()
         if request.may_enroll and isinstance(proof, PasswordOnly | TwoFactors):
             required = require_enrollment(
@@ -656,6 +662,19 @@ class Login:
             self._parts.marks.bump(list(done.ended))
             return done.required
         return self._told(done, now=now)
+
+    def _has_enough(self, tx: Connection, account: Account, demands: Demands) -> bool:
+        """Tell whether the account has what is demanded, and showed something weaker."""
+        factors = self._verifying.factors_of(tx, account)
+        return (
+            isinstance(factors, Authenticators)
+            and demands.acr is Acr.PHR
+            and any(
+                factor.is_phishing_resistant
+                for method in factors.methods
+                if (factor := self._parts.factors.get(method))
+            )
+        )
 
     def _told(self, done: Admitted | Other, *, now: datetime) -> SignedIn | Other:
         """Return what the client gets, now that the transaction is committed."""
