@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from twinlock.web.guard import CurrentUser as CurrentUser
     from twinlock.web.guard import OptionalUser as OptionalUser
     from twinlock.web.guard import require as require
+    from twinlock.web.hooks import SecurityEvent as SecurityEvent
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,7 @@ __all__ = [
     "EnrollmentRequired",
     "OptionalUser",
     "SecondFactorRequired",
+    "SecurityEvent",
     "Settings",
     "SignedIn",
     "Throttled",
@@ -53,6 +55,7 @@ _PLACES = {
     "EnrollmentRequired": "twinlock.flows.outcomes",
     "OptionalUser": "twinlock.web.guard",
     "SecondFactorRequired": "twinlock.flows.outcomes",
+    "SecurityEvent": "twinlock.web.hooks",
     "Settings": "twinlock.config",
     "SignedIn": "twinlock.flows.outcomes",
     "Throttled": "twinlock.flows.outcomes",

@@ -1,13 +1,14 @@
 """The only place that puts parts together: `Twinlock`, and the login server's application."""
 
-import importlib.util
+import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack, cast
 from uuid import UUID
 
 from fastapi import APIRouter, FastAPI
@@ -69,6 +70,7 @@ from twinlock.web.asking import Asking
 from twinlock.web.delivery import Delivery
 from twinlock.web.hash_pool import HashPool
 from twinlock.web.held import OwnLock
+from twinlock.web.hooks import H, Hook, HookArguments, Hooks
 from twinlock.web.host_word import HostWord, Taken
 from twinlock.web.origin import OwnOrigin
 from twinlock.web.presence import Presence, write_token_url
@@ -102,6 +104,7 @@ class Twinlock:
         directory: Directory | None = None,
         scopes: Iterable[str] = (),
         clock: Clock = utc_now,
+        **hooks: Unpack[HookArguments],
     ) -> None:
         """Take over *settings*, by default those of the environment.
 
@@ -109,10 +112,15 @@ class Twinlock:
             directory: The host's own users; None for accounts of ours.
             scopes: The scopes that a client may ask for.
             clock: Where the present moment comes from.
+            hooks: Functions to call when something has happened, as ``on_signed_in=…``.
 
         Raises:
             ConfigurationError: A setting is missing, unknown, or not fit for production.
+            TypeError: There is no hook of this name.
         """
+        self._hooks = Hooks()
+        for name, hook in hooks.items():
+            self._hooks.add(name, cast("Hook", hook))  # a TypedDict's values read as objects
         self.settings = settings if settings is not None else Settings()
         self._directory = directory
         self._scopes = frozenset(scopes)
@@ -122,6 +130,53 @@ class Twinlock:
         self._running: Runtime | None = None
         self._word = HostWord(lambda: self.runtime)
         self.second_factor = SecondFactor(lambda: self.runtime)
+
+    def on_signed_in(self, hook: H) -> H:
+        """Call *hook* after each sign-in; see `SecurityEvent`."""
+        return self._hook("on_signed_in", hook)
+
+    def on_denied(self, hook: H) -> H:
+        """Call *hook* after each denied or throttled sign-in; see `SecurityEvent`."""
+        return self._hook("on_denied", hook)
+
+    def on_signed_out(self, hook: H) -> H:
+        """Call *hook* when an account ended a session, or all of them; see `SecurityEvent`."""
+        return self._hook("on_signed_out", hook)
+
+    def on_reauthenticated(self, hook: H) -> H:
+        """Call *hook* after a step-up; see `SecurityEvent`."""
+        return self._hook("on_reauthenticated", hook)
+
+    def on_factor_enrolled(self, hook: H) -> H:
+        """Call *hook* when an account got a factor; see `SecurityEvent`."""
+        return self._hook("on_factor_enrolled", hook)
+
+    def on_factor_removed(self, hook: H) -> H:
+        """Call *hook* when an account lost a factor, or all; see `SecurityEvent`."""
+        return self._hook("on_factor_removed", hook)
+
+    def on_password_changed(self, hook: H) -> H:
+        """Call *hook* when a password was changed; see `SecurityEvent`."""
+        return self._hook("on_password_changed", hook)
+
+    def on_recovery_used(self, hook: H) -> H:
+        """Call *hook* when a recovery code was spent; see `SecurityEvent`."""
+        return self._hook("on_recovery_used", hook)
+
+    def on_event(self, hook: H) -> H:
+        """Call *hook* after everything that the audit log keeps; see `SecurityEvent`."""
+        return self._hook("on_event", hook)
+
+    def finish_hooks(self) -> None:
+        """Wait until what was committed so far is told to all hooks; for tests.
+
+        Not from the event loop, on which asynchronous hooks run.
+        """
+        self._hooks.finish()
+
+    def _hook(self, name: str, hook: H) -> H:
+        self._hooks.add(name, hook)
+        return hook
 
     @property
     def runtime(self) -> Runtime:
@@ -149,6 +204,9 @@ class Twinlock:
                     scopes=self._scopes,
                     directory=self._directory,
                 )
+                self._hooks.loop = _running_loop()
+                parts = self._running.parts
+                parts.database.committed = partial(self._hooks.committed, parts)
                 self._running.sight.start()
                 self._running.upkeep.start()
                 self._running.delivery.start()
@@ -214,6 +272,8 @@ class Twinlock:
         with self._lock:
             running, self._running = self._running, None
         if running is not None:
+            if _running_loop() is None:  # else hooks might wait for the loop that waits for them
+                self._hooks.finish()
             close_runtime(running)
 
     @asynccontextmanager
@@ -223,6 +283,7 @@ class Twinlock:
         try:
             yield
         finally:
+            await asyncio.to_thread(self._hooks.finish)
             self.close()
 
     def router(self) -> APIRouter:
@@ -244,6 +305,13 @@ class Twinlock:
 
 def _declare_changed(runtime: Runtime, host_id: str, *, is_password: bool) -> None:
     runtime.host_changes.declare_changed(host_id, is_password=is_password, now=runtime.clock())
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> FastAPI:
@@ -278,7 +346,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
 
 def _has_pages() -> bool:
     """Tell whether what the pages need is installed: the extra ``twinlock[pages]``."""
-    return all(importlib.util.find_spec(name) for name in ("babel", "jinja2"))
+    return all(find_spec(name) for name in ("babel", "jinja2"))
 
 
 def _add_pages(app: FastAPI, settings: Settings) -> None:
@@ -497,6 +565,7 @@ def build_runtime(
         password_grant_enabled=settings.password_grant_enabled,
         asking=asking,
         host_changes=flows.host_changes,
+        socket_interval=settings.websocket_check_interval.total_seconds(),
     )
 
 

@@ -305,6 +305,14 @@ class Settings(ExplainedSettings):
         ge=timedelta(minutes=5),
         le=timedelta(days=30),
     )
+    websocket_check_interval: Duration = setting(
+        timedelta(seconds=5),
+        "How often a WebSocket on which nothing happens is asked whether its session still lives.",
+        group=TOKENS,
+        example="2",
+        ge=timedelta(milliseconds=10),
+        le=timedelta(seconds=9),
+    )
     fresh_proof_lifetime: Duration = setting(
         timedelta(minutes=10),
         "How old the last proof may be when factors, password or accounts are changed.",

@@ -12,6 +12,7 @@ from twinlock.audit.tables import event
 from twinlock.core.proof import SubjectId
 from twinlock.core.secrets import uuid7
 from twinlock.db.conflict import on_conflict
+from twinlock.db.engine import note
 from twinlock.db.types import UtcDateTime
 
 INSERT_EVENT = insert(event)
@@ -59,6 +60,7 @@ def record(tx: Connection, happened: Event) -> None:
         "at": happened.at,
     }
     tx.execute(INSERT_EVENT if happened.repeat_key is None else INSERT_REPEATABLE, row)
+    note(tx, happened)
 
 
 def list_events(

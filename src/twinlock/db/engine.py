@@ -6,7 +6,7 @@ import os
 import sqlite3
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
@@ -33,6 +33,7 @@ _REPEATS: Final = 2
 _REPEATABLE_SQLSTATES: Final = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock (PostgreSQL appendix A)."""
 _WRITES: Final = "twinlock_writes"
+_NOTES: Final = "twinlock_notes"
 _FOREIGN_KEYS_OFF: Final = "PRAGMA foreign_keys=OFF"
 _FOREIGN_KEYS_ON: Final = "PRAGMA foreign_keys=ON"
 _SQLITE_PRAGMAS: Final = (
@@ -65,6 +66,8 @@ class Database:
         """
         self.url = _checked(url)
         self._writer_queue = _WriterQueue(self.url)
+        self.committed: Callable[[Sequence[object]], None] = _nobody_listens
+        """Gets what transactions noted, each after its commit, on the thread of its flow."""
         self.engine = _engine(self.url, pool_size=pool_size)
 
     def __repr__(self) -> str:
@@ -159,9 +162,24 @@ class Database:
 
     def _run_writing(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         with self._writer_queue, _translated(), self.engine.connect() as plain:
-            tx = plain.execution_options(**{_WRITES: True})
+            notes: list[object] = []
+            tx = plain.execution_options(**{_WRITES: True, _NOTES: notes})
             with tx.begin():
-                return work(tx, *args, **kwargs)
+                done = work(tx, *args, **kwargs)
+        if notes:
+            self.committed(notes)
+        return done
+
+
+def note(tx: Connection, happened: object) -> None:
+    """Have *happened* told after the commit of a transaction, and never without it."""
+    notes = tx.get_execution_options().get(_NOTES)
+    if notes is not None:
+        notes.append(happened)
+
+
+def _nobody_listens(notes: Sequence[object]) -> None:
+    """Hear what is told before anybody asked for it."""
 
 
 class _RepeatableError(Exception):

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
+from twinlock.accounts.directory import Account
 from twinlock.audit import store as audit
 from twinlock.audit.chain import store as chain
 from twinlock.audit.events import EventType
@@ -72,6 +73,11 @@ def count_events(parts: Parts, *, since: datetime | None) -> int:
     """Return how many events there are since a moment."""
     after = first_id_of(since) if since else ""
     return parts.database.reading(chain.count_events, after=after)
+
+
+def get_account(parts: Parts, subject: SubjectId) -> Account | None:
+    """Return the account that an event is about, as it is now; None when it is gone."""
+    return parts.database.reading(parts.accounts.get, subject)
 
 
 def _list(

@@ -33,13 +33,20 @@ class Liveness:
             self._user, claims.session_id, context, claims.scope, now=now
         )
 
-    def user_of_cookie(self, secret: str, *, now: datetime) -> tuple[User, Session] | None:
-        """Return the user of a session cookie, and note at most once a minute that it was seen."""
+    def user_of_cookie(
+        self, secret: str, *, is_active: bool, now: datetime
+    ) -> tuple[User, Session] | None:
+        """Return the user of a session cookie, and note at most once a minute that it was seen.
+
+        Args:
+            is_active: Whether it is seen at all, or only looked at.
+        """
         found = self._parts.database.reading(self._user_of_cookie, digest(secret), now=now)
         if found is None:
             return None
         user, session = found
-        if (now - session.last_seen_at).total_seconds() >= _SEEN_AT_MOST_EVERY_SECONDS:
+        seen_before = (now - session.last_seen_at).total_seconds()
+        if is_active and seen_before >= _SEEN_AT_MOST_EVERY_SECONDS:
             idle_until = now + self._parts.lifetimes.page_idle
             self._parts.database.transaction(
                 sessions.see_session, session.id, idle_until=idle_until, now=now

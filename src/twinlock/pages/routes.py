@@ -14,7 +14,14 @@ from twinlock.core.errors import TwinlockError
 from twinlock.pages.forms import StaleFormError
 from twinlock.pages.shown import page
 from twinlock.web.headers import encoded, with_missing
-from twinlock.web.routes import OwnRouter, StrictRequest, check_host, failed_closed, router
+from twinlock.web.routes import (
+    OwnRouter,
+    StrictRequest,
+    check_host,
+    check_url,
+    failed_closed,
+    router,
+)
 
 log = logging.getLogger("twinlock.pages")
 
@@ -49,6 +56,7 @@ class PageRoute(APIRoute):
         async def answer(request: Request) -> Response:
             try:
                 check_host(request)
+                check_url(request)
                 response = await handle(StrictRequest(request.scope, request.receive))
             except (HTTPException, RequestValidationError, TwinlockError) as error:
                 response = error_page(request, error)

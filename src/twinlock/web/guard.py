@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, HTTPException, WebSocketException
+from fastapi import Depends, WebSocketException
 from fastapi.openapi.models import OAuth2 as OAuth2Model
 from fastapi.openapi.models import OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
@@ -29,11 +29,11 @@ from twinlock.web.problems import (
     not_authenticated,
     retry_after,
 )
-from twinlock.web.recognition import Recognition, recognition_in
+from twinlock.web.recognition import NotInstalledError, Recognition, recognition_in
+from twinlock.web.socket_watch import WATCH_KEY, Watch, close_code, offered_tokens
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 _COOKIE_NAME: Final = cookies.SESSION.encode()
-POLICY_VIOLATION: Final = 1008
 _COME_BACK: Final = timedelta(seconds=2)
 USER_KEY: Final = "twinlock.user"
 """Where the ASGI scope holds the user whom a layer let pass, for applications to read."""
@@ -107,16 +107,15 @@ class Guard(SecurityBase):
         """Return the user.
 
         Raises:
-            ProblemError: The request may not pass (on a WebSocket: closed with 1008).
+            ProblemError: The request may not pass.
+            WebSocketException: The same on a WebSocket, which is closed with 1008, or with 1013
+                where it cannot be decided now.
         """
         recognition = recognition_in(connection.scope)
-        try:
-            user = self.at_once(connection.scope, recognition)
-            return user if user is not None else await self.look(connection, recognition)
-        except HTTPException as error:
-            if connection.scope["type"] == "http":
-                raise
-            raise WebSocketException(POLICY_VIOLATION, str(error.detail)) from error
+        if connection.scope["type"] == "websocket":
+            return await self._on_websocket(connection, recognition)
+        user = self.at_once(connection.scope, recognition)
+        return user if user is not None else await self.look(connection, recognition)
 
     def at_once(self, scope: Scope, recognition: Recognition) -> User | None:
         """Return the user of a request without waiting; None where one has to `look`.
@@ -127,14 +126,44 @@ class Guard(SecurityBase):
         user = user_in_memory(scope, recognition)
         return None if user is None else self._checked(user, recognition)
 
-    async def look(self, connection: HTTPConnection, recognition: Recognition) -> User | None:
+    async def _on_websocket(
+        self, connection: HTTPConnection, recognition: Recognition
+    ) -> User | None:
+        try:
+            user = await self.look(connection, recognition)
+        except ProblemError as error:
+            raise WebSocketException(close_code(error), error.detail) from error
+        if user is not None:
+            self.watch(connection, recognition)
+        return user
+
+    def watch(self, connection: HTTPConnection, recognition: Recognition) -> None:
+        """Look again for as long as a WebSocket is open, at each message and now and then.
+
+        Raises:
+            NotInstalledError: Nothing of an installation stands around it.
+        """
+        watched: Watch | None = connection.scope.get(WATCH_KEY)
+        if watched is None:
+            raise NotInstalledError("call Twinlock(...).install(app) on this application first")
+        watched.ask(
+            (self, recognition),
+            lambda is_active: self.look(connection, recognition, is_active=is_active),
+        )
+
+    async def look(
+        self, connection: HTTPConnection, recognition: Recognition, *, is_active: bool = True
+    ) -> User | None:
         """Return the user of a request; None only where that is allowed.
+
+        Args:
+            is_active: Whether the user did something just now: see `Sight.user_of_cookie`.
 
         Raises:
             ProblemError: The request may not pass.
         """
         try:
-            user = await user_of(connection, recognition)
+            user = await user_of(connection, recognition, is_active=is_active)
         except TwinlockError as error:
             raise ProblemError(
                 503, "unavailable", "Unavailable", headers=retry_after(_COME_BACK)
@@ -197,8 +226,13 @@ def user_in_memory(scope: Scope, recognition: Recognition) -> User | None:
     return user
 
 
-async def user_of(connection: HTTPConnection, recognition: Recognition) -> User | None:
+async def user_of(
+    connection: HTTPConnection, recognition: Recognition, *, is_active: bool = True
+) -> User | None:
     """Return the user of a request, or None when it carries no credentials.
+
+    Args:
+        is_active: Whether the user did something just now: see `Sight.user_of_cookie`.
 
     Raises:
         ProblemError: The credentials are not valid, or there is more than one kind.
@@ -214,21 +248,39 @@ async def user_of(connection: HTTPConnection, recognition: Recognition) -> User 
         elif name == b"cookie" and _COOKIE_NAME in value:
             cookie_header = value if cookie_header is None else cookie_header + b";" + value
     if b"access_token" in connection.scope["query_string"]:
-        raise ProblemError(400, "credential_in_url", "A credential does not belong into a URL.")
+        raise credential_in_url()
     secret = _session_cookie(cookie_header) if cookie_header is not None else None
-    if authorization is None or authorization[:7].lower() != b"bearer ":
-        return None if secret is None else await _user_of_cookie(connection, recognition, secret)
-    if secret is not None and recognition.installation is not None:
+    tokens = _tokens_of_websocket(connection) if connection.scope["type"] == "websocket" else []
+    if authorization is not None and authorization[:7].lower() == b"bearer ":
+        tokens.append(authorization[7:].decode("latin-1").strip())
+    if not tokens:
+        return (
+            None
+            if secret is None
+            else await _user_of_cookie(connection, recognition, secret, is_active=is_active)
+        )
+    if len(tokens) > 1 or (secret is not None and recognition.installation is not None):
         raise _ambiguous()
-    token = authorization[7:].decode("latin-1").strip()
+    [token] = tokens
     user = await recognition.sight.user_of_token(token)
     if user is None:
         raise invalid_token()
     return user
 
 
+def _tokens_of_websocket(connection: HTTPConnection) -> list[str]:
+    """Return what came as a subprotocol.
+
+    Raises:
+        ProblemError: It came in the URL, where WebSockets of others have it.
+    """
+    if "token" in connection.query_params:
+        raise credential_in_url()
+    return offered_tokens(connection.scope)
+
+
 async def _user_of_cookie(
-    connection: HTTPConnection, recognition: Recognition, secret: str
+    connection: HTTPConnection, recognition: Recognition, secret: str, *, is_active: bool
 ) -> User | None:
     """Return the user of a session cookie, whose unsafe requests must come from our own pages.
 
@@ -237,12 +289,13 @@ async def _user_of_cookie(
     runtime = recognition.installation
     if runtime is None:
         return None
-    user = await runtime.sight.user_of_cookie(secret)
+    user = await runtime.sight.user_of_cookie(secret, is_active=is_active)
     if user is None:
         raise invalid_token("The session has ended.")
     is_websocket = connection.scope["type"] == "websocket"
     if is_websocket or connection.scope["method"] not in SAFE_METHODS:
-        if runtime.origin.is_cross_site(connection, has_cookie=True):
+        names_none = is_websocket and "origin" not in connection.headers
+        if names_none or runtime.origin.is_cross_site(connection, has_cookie=True):
             raise ProblemError(403, "cross_site_request", "The request comes from another site.")
         claimed = connection.headers.get("x-csrf-token", "")
         if not is_websocket and not runtime.opening.is_csrf_token(claimed, cookie_secret=secret):
@@ -265,6 +318,11 @@ def _session_cookie(header: bytes) -> str | None:
         return cookies.read_cookie(header.decode("latin-1"), cookies.SESSION)
     except cookies.RepeatedCookieError as error:
         raise _ambiguous() from error
+
+
+def credential_in_url() -> ProblemError:
+    """Return the refusal of what ends in logs and histories (RFC 9700 section 4.3.2)."""
+    return ProblemError(400, "credential_in_url", "A credential does not belong into a URL.")
 
 
 def _ambiguous() -> ProblemError:

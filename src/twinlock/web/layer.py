@@ -14,7 +14,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from twinlock.core.principal import User
 from twinlock.web.guard import (
     ADMITTED_KEY,
-    POLICY_VIOLATION,
     SAFE_METHODS,
     USER_KEY,
     Demand,
@@ -29,6 +28,7 @@ from twinlock.web.recognition import (
     recognition_in,
     recognition_of,
 )
+from twinlock.web.socket_watch import close_code, run_watched
 
 _ORIGINAL_METHOD: Final = ("x-forwarded-method", "x-original-method")
 
@@ -65,6 +65,10 @@ class GuardLayer:
         if self._instance is not None:
             scope[SCOPE_KEY] = self._instance
         recognition = recognition_in(scope)
+        if scope["type"] == "websocket":
+            interval = recognition.socket_interval
+            await run_watched(self._admit_socket, scope, receive, send, interval=interval)
+            return
         try:
             user = self._guard.at_once(scope, recognition)
             if user is None:
@@ -74,6 +78,18 @@ class GuardLayer:
             return
         scope[USER_KEY] = user
         scope[ADMITTED_KEY] = (recognition, user)
+        await self._app(scope, receive, send)
+
+    async def _admit_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        recognition = recognition_in(scope)
+        try:
+            user = await _look(self._guard, scope, recognition)
+        except ProblemError as error:
+            code = close_code(error)
+            await send({"type": "websocket.close", "code": code, "reason": error.detail})
+            return
+        self._guard.watch(HTTPConnection(scope), recognition)
+        scope[USER_KEY] = user
         await self._app(scope, receive, send)
 
 
@@ -169,9 +185,6 @@ def _field(value: str) -> bytes:
 
 
 async def _refuse(error: ProblemError, scope: Scope, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": error.detail})
-        return
     headers = tuple((error.headers or {}).items())
     answer = _answer(error.status_code, error.type, error.detail, headers)
     # A list of its own: middlewares around us write into it.

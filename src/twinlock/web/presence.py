@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twinlock.web.recognition import SCOPE_KEY, Instance
+from twinlock.web.socket_watch import run_watched
 
 SCHEME_NAME: Final = "Twinlock"
 """The security scheme of the guard in OpenAPI."""
@@ -22,7 +23,11 @@ class Presence:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what comes, with the instance in its scope."""
         scope[SCOPE_KEY] = self._instance
-        await self._app(scope, receive, send)
+        if scope["type"] == "websocket":
+            interval = self._instance.runtime.socket_interval
+            await run_watched(self._app, scope, receive, send, interval=interval)
+        else:
+            await self._app(scope, receive, send)
 
 
 def write_token_url(app: FastAPI, url: str) -> None:

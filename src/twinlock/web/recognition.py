@@ -44,6 +44,7 @@ class Recognition(Protocol):
 
     Attributes:
         installation: The one behind it; None for a verifier, to which cookies mean nothing.
+        socket_interval: Seconds between two looks at an idle WebSocket.
     """
 
     @property
@@ -52,6 +53,8 @@ class Recognition(Protocol):
     def sight(self) -> TokenSight: ...  # noqa: D102
     @property
     def installation(self) -> "Runtime | None": ...  # noqa: D102
+    @property
+    def socket_interval(self) -> float: ...  # noqa: D102
 
 
 class Instance(Protocol):

@@ -8,6 +8,7 @@ import functools
 import logging
 from datetime import timedelta
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -18,6 +19,7 @@ from starlette.types import Scope
 
 from twinlock.core.errors import TwinlockError
 from twinlock.web import strict_json
+from twinlock.web.guard import credential_in_url
 from twinlock.web.hash_pool import HashQueueFullError
 from twinlock.web.headers import encoded, with_missing
 from twinlock.web.problems import ProblemError, problem, unavailable
@@ -27,6 +29,26 @@ log = logging.getLogger("twinlock.web")
 
 _NO_STORE: Final = encoded({"Cache-Control": "no-store", "Pragma": "no-cache"})
 _COME_BACK: Final = timedelta(seconds=2)
+_CREDENTIALS: Final = frozenset(
+    {
+        "access_token",
+        "authorization",
+        "bearer",
+        "bearer_token",
+        "client_secret",
+        "csrf_token",
+        "id_token",
+        "jwt",
+        "mfa_token",
+        "otp",
+        "password",
+        "refresh_token",
+        "session",
+        "token",
+        "__host-twinlock",
+    }
+)
+"""Parameters that no URL of ours has: whoever sends one believes that it counts."""
 
 
 class StrictRequest(Request):
@@ -75,6 +97,7 @@ class TwinlockRoute(APIRoute):
         async def answer(request: Request) -> Response:
             try:
                 check_host(request)
+                check_url(request)
                 response = await handle(StrictRequest(request.scope, request.receive))
             except (HTTPException, RequestValidationError, TwinlockError) as error:
                 response = self.answer_error(error)
@@ -154,6 +177,19 @@ def check_host(request: Request) -> None:
     runtime = runtime_of(request)
     if runtime.requires_own_host and not runtime.origin.is_host(request.headers.get("host", "")):
         raise ProblemError(400, "wrong_host", "This host is not served here.")
+
+
+def check_url(request: Request) -> None:
+    """Refuse credentials where logs, histories and other sites find them.
+
+    Raises:
+        ProblemError: 400.
+    """
+    query = request.scope["query_string"].decode("latin-1")
+    if query and any(
+        name.lower() in _CREDENTIALS for name, _ in parse_qsl(query, keep_blank_values=True)
+    ):
+        raise credential_in_url()
 
 
 def _told(error: RequestValidationError) -> list[dict[str, Any]]:

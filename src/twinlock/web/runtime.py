@@ -45,6 +45,7 @@ class Runtime:
     Attributes:
         sight: Who a request speaks for.
         asking: The host's directory; None where accounts are ours.
+        socket_interval: Seconds between two looks at an idle WebSocket.
         requires_own_host: Whether any other ``Host`` is refused, as in production.
     """
 
@@ -82,6 +83,7 @@ class Runtime:
     password_grant_enabled: bool
     asking: Asking | None
     host_changes: HostChanges
+    socket_interval: float
 
     @property
     def installation(self) -> "Runtime":

@@ -112,8 +112,11 @@ class Sight:
             self._refused.add(token, at=clock.monotonic())
         return user
 
-    async def user_of_cookie(self, secret: str) -> User | None:
+    async def user_of_cookie(self, secret: str, *, is_active: bool = True) -> User | None:
         """Return the user of a session cookie, or None when it opens nothing.
+
+        Args:
+            is_active: Whether its user did something, which keeps an idle session alive.
 
         Raises:
             DatabaseUnavailableError: It cannot be decided now.
@@ -121,7 +124,7 @@ class Sight:
         user = self.remembered(_COOKIE_PREFIX + secret)
         if user is not None:
             return user
-        return await self._workers.run(self._look_at_cookie, secret)
+        return await self._workers.run(self._look_at_cookie, secret, is_active=is_active)
 
     async def user_of_session(self, session_id: str) -> User | None:
         """Return the user of a bearer's session, or None when it is over.
@@ -187,16 +190,18 @@ class Sight:
             self._remember(_SESSION_PREFIX + session_id, user, before, expires_at=soon, now=now)
         return user
 
-    def _look_at_cookie(self, secret: str) -> User | None:
+    def _look_at_cookie(self, secret: str, *, is_active: bool) -> User | None:
         session_id = self._liveness.session_id_of_cookie(digest(secret))
         if session_id is None:
             return None
         before = self._glance(session_id)
         now = self._clock()
-        found = self._liveness.user_of_cookie(secret, now=now)
+        found = self._liveness.user_of_cookie(secret, is_active=is_active, now=now)
         if found is None:
             return None
         user, session = found
+        if not is_active:
+            return user  # remembered, it would hide the next activity from the session's row
         expires_at = min(session.expires_at, session.idle_until, now + timedelta(minutes=1))
         self._remember(_COOKIE_PREFIX + secret, user, before, expires_at=expires_at, now=now)
         return user

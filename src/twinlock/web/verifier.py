@@ -17,6 +17,7 @@ from twinlock.tokens.access_token import AccessClaims
 from twinlock.tokens.published_keys import PublishedKeys
 from twinlock.tokens.verified import RefusedTokens, VerifiedTokens
 from twinlock.web.presence import Presence, write_token_url
+from twinlock.web.socket_watch import CHECK_SECONDS
 
 LEEWAY: Final = timedelta(seconds=30)
 """How far the clocks of the login server and of this service may be apart."""
@@ -89,6 +90,7 @@ class Claimed:
     clock: Clock
     sight: "ClaimedSight"
     installation: None = None
+    socket_interval: float = CHECK_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
