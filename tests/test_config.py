@@ -106,6 +106,12 @@ def test_every_lifetime_and_cap_can_be_set() -> None:
         max_sessions=11,
         max_pending_logins=12,
         max_answers=1,
+        enrollment_login_lifetime=timedelta(minutes=6),
+        enrollment_link_lifetime=timedelta(hours=3),
+        recovery_link_lifetime=timedelta(minutes=11),
+        email_link_lifetime=timedelta(hours=4),
+        trusted_device_lifetime=timedelta(days=3),
+        max_trusted_devices=4,
     )
 
     lifetimes = settings.lifetimes()
@@ -144,6 +150,8 @@ def test_every_throttle_rule_can_be_set_and_keeps_its_window() -> None:
         password_tries_strangers_24h=7,
         password_tries_known_browser_10min=8,
         passkey_tries_network_1h=9,
+        mails_24h=3,
+        recovery_requests_network_1h=10,
     )
 
     rules = settings.throttle_rules()
@@ -161,6 +169,9 @@ def test_every_throttle_rule_can_be_set_and_keeps_its_window() -> None:
         "password_strangers": [7],
         "password_known_browser": [8],
         "passkey_network": [9],
+        "mails": [3],
+        "mails_for_strangers": [2],
+        "recovery_network": [10],
     }
     default = ThrottleRules()
     assert [

@@ -270,7 +270,7 @@ def test_several_phones_work_side_by_side(sqlite_house: House) -> None:
             sign_in(client, password=PASSWORD + phone.code(sqlite_house.now))
 
 
-@pytest.mark.parametrize("method", ["recovery_codes/confirm", "sms", "passkey", "..", "totp%00"])
+@pytest.mark.parametrize("method", ["recovery_codes/confirm", "sms", "passkeys", "..", "totp%00"])
 def test_only_known_methods_can_be_enrolled(sqlite_house: House, method: str) -> None:
     with sqlite_house.open() as client:
         sqlite_house.create()

@@ -13,7 +13,7 @@ from twinlock.api.bodies import FullName, printable
 from twinlock.api.events import EventOut
 from twinlock.core.proof import Acr
 from twinlock.factors.authenticators.store import Authenticator
-from twinlock.flows.acting import ADMIN
+from twinlock.core.principal import ADMIN
 from twinlock.flows.outcomes import Refused
 from twinlock.sessions.policy import Session
 

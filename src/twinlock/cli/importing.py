@@ -22,7 +22,7 @@ from twinlock.cli.import_files import (
 )
 from twinlock.cli.import_records import RecordError, name_of, understand
 from twinlock.core.errors import TwinlockError
-from twinlock.flows.acting import ADMIN
+from twinlock.core.principal import ADMIN
 from twinlock.flows.importing import Existing, Importing, TakenOver
 from twinlock.flows.outcomes import Refused
 

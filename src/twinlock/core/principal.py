@@ -6,6 +6,8 @@ from typing import Final
 
 from twinlock.core.proof import Acr, AuthenticationContext, SubjectId
 
+ADMIN: Final = "admin"
+"""The role whose holders administer accounts."""
 _CLOCK_SKEW: Final = timedelta(minutes=1)
 
 

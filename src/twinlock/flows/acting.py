@@ -1,14 +1,10 @@
 """An admin who acts on others' accounts, and must still be an admin when the change is made."""
 
-from typing import Final
-
 from sqlalchemy import Connection
 
-from twinlock.core.principal import User
+from twinlock.core.principal import ADMIN, User
 from twinlock.flows.parts import Parts
 from twinlock.installation import store as installation
-
-ADMIN: Final = "admin"
 
 
 class NoLongerAdminError(Exception):

@@ -23,14 +23,14 @@ from twinlock.accounts.password_policy import PasswordProblem
 from twinlock.accounts.roles import role_problem
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
-from twinlock.core.principal import User
+from twinlock.core.principal import ADMIN, User
 from twinlock.core.proof import Rejected, SubjectId
 from twinlock.core.secrets import new_id
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import Authenticator
 from twinlock.factors.protocol import Factor
 from twinlock.flows import mailing
-from twinlock.flows.acting import ADMIN, hold_admin
+from twinlock.flows.acting import hold_admin
 from twinlock.flows.changes import Changes
 from twinlock.flows.counting import Counting
 from twinlock.flows.outcomes import Refused

@@ -14,9 +14,9 @@ from twinlock.accounts.resets import store as resets
 from twinlock.accounts.resets.store import StagedReset
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
-from twinlock.core.principal import User
+from twinlock.core.principal import ADMIN, User
 from twinlock.core.proof import SubjectId
-from twinlock.flows.acting import ADMIN, hold_admin
+from twinlock.flows.acting import hold_admin
 from twinlock.flows.changes import Changes
 from twinlock.flows.outcomes import Refused
 from twinlock.flows.parts import Parts

@@ -4,11 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
 
+from twinlock.core.principal import ADMIN
 from twinlock.core.proof import Acr, SubjectId
-
-ADMIN: Final = "admin"
 
 
 class Kind(StrEnum):

@@ -16,9 +16,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from twinlock.core.errors import TwinlockError
-from twinlock.core.principal import User
+from twinlock.core.principal import ADMIN, User
 from twinlock.core.proof import Acr
-from twinlock.flows.acting import ADMIN
 from twinlock.sessions.policy import Lifetimes
 from twinlock.web import cookies
 from twinlock.web.presence import SCHEME_NAME
