@@ -11,9 +11,9 @@ from twinlock.accounts.directory import Account
 from twinlock.accounts.resets.store import StagedReset
 from twinlock.api.bodies import FullName, printable
 from twinlock.api.events import EventOut
+from twinlock.core.principal import ADMIN
 from twinlock.core.proof import Acr
 from twinlock.factors.authenticators.store import Authenticator
-from twinlock.core.principal import ADMIN
 from twinlock.flows.outcomes import Refused
 from twinlock.sessions.policy import Session
 

@@ -17,10 +17,10 @@ from twinlock.config import Settings, load_master_keys
 from twinlock.core.clock import utc_now
 from twinlock.core.errors import InstallationError
 from twinlock.core.keyring import Keyring
+from twinlock.core.principal import ADMIN
 from twinlock.core.secrets import random_bytes
 from twinlock.db.engine import Database
 from twinlock.flows import checkup
-from twinlock.core.principal import ADMIN
 from twinlock.flows.administration import NewAccount
 from twinlock.flows.installation import create_installation
 from twinlock.installation import key_file
