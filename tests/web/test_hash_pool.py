@@ -219,11 +219,13 @@ async def test_the_loop_goes_on_while_a_hash_runs(make_pool: Callable[..., HashP
 async def test_closing_ends_the_threads_and_loses_nothing(
     make_pool: Callable[..., HashPool],
 ) -> None:
+    others = threading.enumerate()  # of installations that other tests keep running
     pool = make_pool(2)
     works = [Work() for _ in range(4)]
     tasks = [asyncio.create_task(pool.run(work)) for work in works]
     await works[0].wait_for_begin()
-    started = [thread for thread in threading.enumerate() if "twinlock" in thread.name]
+    begun = (thread for thread in threading.enumerate() if thread not in others)
+    started = [thread for thread in begun if "twinlock-hash" in thread.name]
     for work in works:
         work.end.set()
 
