@@ -72,6 +72,7 @@ from twinlock.web.hash_pool import HashPool
 from twinlock.web.held import OwnLock
 from twinlock.web.hooks import H, Hook, HookArguments, Hooks
 from twinlock.web.host_word import HostWord, Taken
+from twinlock.web.inclusion import is_present, prefix_in, settle
 from twinlock.web.origin import OwnOrigin
 from twinlock.web.presence import Presence, write_token_url
 from twinlock.web.runtime import Runtime
@@ -278,7 +279,14 @@ class Twinlock:
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:
-        """Start and close with an application; enter it by hand in a mounted one."""
+        """Start and close with an application; enter it by hand in a mounted one.
+
+        Given an application that included `router` itself, this lets its requests find the
+        instance; one that is mounted elsewhere is given by hand: ``auth.lifespan(app)``.
+        """
+        if isinstance(app, FastAPI) and not is_present(app):
+            self._prefix = prefix_in(app)
+            settle(app, self, prefix=self._prefix)
         self.start()
         try:
             yield
@@ -287,7 +295,11 @@ class Twinlock:
             self.close()
 
     def router(self) -> APIRouter:
-        """Return all routes, with the lifespan that starts and closes this instance."""
+        """Return all routes, for an application that includes them itself, under any prefix.
+
+        They bring the lifespan that starts and closes this instance and lets the application's
+        own routes find it: one instance for one application.
+        """
         return WholeApi(lifespan=self.lifespan)
 
     def install(self, app: FastAPI, *, prefix: str = "") -> None:

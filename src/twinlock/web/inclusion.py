@@ -1,0 +1,33 @@
+"""An application that includes our routes itself: how its requests find their instance."""
+
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+
+from twinlock.web.presence import Presence, write_token_url
+from twinlock.web.recognition import Instance
+from twinlock.web.routes import TwinlockRoute
+
+
+def is_present(app: FastAPI) -> bool:
+    """Tell whether requests of *app* find an instance already."""
+    return isinstance(app.middleware_stack, Presence) or any(
+        middleware.cls is Presence for middleware in app.user_middleware
+    )
+
+
+def settle(app: FastAPI, instance: Instance, *, prefix: str) -> None:
+    """Make an instance present in a starting application that included the routes itself."""
+    if app.middleware_stack is None:
+        app.add_middleware(Presence, instance=instance)
+    else:  # built to let the start through: too late for one more of `add_middleware`
+        app.middleware_stack = Presence(app.middleware_stack, instance)
+    write_token_url(app, f"{prefix}/token".lstrip("/"))
+
+
+def prefix_in(app: FastAPI) -> str:
+    """Return under which prefix *app* included our routes."""
+    for context in iter_route_contexts(app.routes):
+        path = context.path or ""
+        if isinstance(context.original_route, TwinlockRoute) and path.endswith("/token"):
+            return path.removesuffix("/token")
+    return ""
