@@ -159,7 +159,7 @@ async def connections(server: Server, count: int = CONNECTIONS) -> AsyncIterator
     finally:
         for connection in opened:
             connection.close()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # one turn of the loop, in which the transports close
 
 
 async def repeat(

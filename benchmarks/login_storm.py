@@ -59,7 +59,7 @@ async def _in_turns(
             idle.append(await _p99(readers, request, seconds=seconds))
             is_over = asyncio.Event()
             storming = [asyncio.create_task(_sign_in_until(is_over, one, where)) for one in others]
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.3)  # the storm has filled the hash threads by then
             storm.append(await _p99(readers, request, seconds=seconds))
             is_over.set()
             await asyncio.gather(*storming)
@@ -91,7 +91,7 @@ async def _p99(readers: list[Connection], request: bytes, *, seconds: float) -> 
     tasks = []
     for number in range(int(seconds * _READS_A_SECOND)):
         due = begun + number / _READS_A_SECOND
-        await asyncio.sleep(max(0, due - time.monotonic()))
+        await asyncio.sleep(max(0, due - time.monotonic()))  # an open loop keeps its beat
         tasks.append(asyncio.create_task(read(due)))
     await asyncio.gather(*tasks)
     return statistics.quantiles(taken, n=100)[98]
@@ -127,7 +127,7 @@ async def _peak(server: Server, requests: list[bytes], replies: list[Reply] | No
         ]
         while not all(call.done() for call in calls):
             peak = max(peak, server.resident_mib())
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # between two looks at the memory
         if replies is not None:
             replies += [call.result() for call in calls]
     return peak

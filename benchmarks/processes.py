@@ -111,5 +111,5 @@ def _wait_for(server: Server, process: "subprocess.Popen[bytes]", log: Path) -> 
             break
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", server.port), 1):
             return
-        time.sleep(0.02)
+        time.sleep(0.02)  # between two tries to connect
     raise RuntimeError(f"{server.name} did not start:\n{log.read_text()[-4000:]}")

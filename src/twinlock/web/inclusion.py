@@ -10,9 +10,8 @@ from twinlock.web.routes import TwinlockRoute
 
 def is_present(app: FastAPI) -> bool:
     """Tell whether requests of *app* find an instance already."""
-    return isinstance(app.middleware_stack, Presence) or any(
-        middleware.cls is Presence for middleware in app.user_middleware
-    )
+    added: list[object] = [middleware.cls for middleware in app.user_middleware]
+    return isinstance(app.middleware_stack, Presence) or Presence in added
 
 
 def settle(app: FastAPI, instance: Instance, *, prefix: str) -> None:

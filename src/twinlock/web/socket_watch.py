@@ -112,7 +112,7 @@ class Watch:
 
     async def _look_now_and_then(self) -> None:
         while not self._ended.done():
-            await asyncio.sleep(self._interval)
+            await asyncio.sleep(self._interval)  # the timer beside the messages
             await self._may_go_on(is_active=False)
 
     async def _may_go_on(self, *, is_active: bool) -> bool:
