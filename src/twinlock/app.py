@@ -32,6 +32,7 @@ from twinlock.factors.registry import Factors
 from twinlock.factors.totp.factor import TotpFactor
 from twinlock.flows.account import AccountManagement
 from twinlock.flows.administration import Administration
+from twinlock.flows.admission import Admission
 from twinlock.flows.changes import Changes
 from twinlock.flows.counting import Counting
 from twinlock.flows.delivering import Delivering
@@ -524,7 +525,7 @@ def build_runtime(
     except BaseException:
         close_parts(parts)
         raise
-    login = Login(parts, flows.counting, flows.verifying, flows.opening)
+    admission = Admission(parts, flows.counting, flows.verifying, flows.opening)
     recovery = Recovery(parts, flows.counting, flows.changes, flows.policy)
     workers = Workers(max(1, settings.database_pool_size - _KEPT_FREE))
     asking = (
@@ -553,8 +554,8 @@ def build_runtime(
         keys=flows.keys,
         opening=flows.opening,
         enrollment=Enrollment(parts, flows.counting, flows.verifying, flows.changes, flows.opening),
-        login=login,
-        passkey_login=PasskeyLogin(parts, flows.counting, flows.verifying, login),
+        login=Login(parts, flows.counting, flows.verifying, admission),
+        passkey_login=PasskeyLogin(parts, flows.counting, flows.verifying, admission),
         refresh=Refresh(parts, flows.opening),
         factors=FactorManagement(parts, flows.verifying, flows.changes),
         reauthentication=Reauthentication(parts, flows.counting, flows.verifying, flows.opening),

@@ -17,7 +17,7 @@ from tests.support.home import WRONG_CODE, WRONG_PASSWORD, Home, told
 from tests.support.house import OPERATOR, PASSWORD
 from twinlock.audit.events import Caller, EventType
 from twinlock.core.proof import Reason
-from twinlock.flows.login import Request
+from twinlock.flows.admission import Request
 from twinlock.flows.outcomes import Denied
 from twinlock.web.hash_pool import HashPool, Place
 from twinlock.web.password_step import Submitted, submit_password

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from twinlock.api.bodies import Answer, Handle, SignedInOut
 from twinlock.api.responses import SIGN_IN_PROBLEMS, with_cookies
-from twinlock.flows.login import Request
+from twinlock.flows.admission import Request
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, Refused, SignedIn, Throttled
 from twinlock.flows.passkey_login import PasskeyAsked

@@ -14,7 +14,7 @@ from twinlock.api.login import EnrollmentRequiredOut, SecondFactorRequiredOut
 from twinlock.api.responses import with_cookies
 from twinlock.core.errors import ConfigurationError
 from twinlock.core.proof import AuthenticationContext
-from twinlock.flows.login import Request
+from twinlock.flows.admission import Request
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import (
     Denied,

@@ -12,7 +12,7 @@ from twinlock.api.bodies import MethodOut
 from twinlock.api.responses import known_from_now_on
 from twinlock.audit.events import Caller
 from twinlock.core.errors import TwinlockError
-from twinlock.flows import login
+from twinlock.flows import admission
 from twinlock.flows.outcomes import (
     Denied,
     EnrollmentRequired,
@@ -189,7 +189,7 @@ async def _password(form: Form, runtime: Runtime, caller: Caller, now: Now) -> R
         otp=form.get("otp"),
         may_append=True,
     )
-    request = login.Request(caller, scope=_granted_scope(form, runtime))
+    request = admission.Request(caller, scope=_granted_scope(form, runtime))
     outcome = await submit_password(runtime, submitted, request, now=now)
     return _answer(outcome, runtime)
 
@@ -200,7 +200,7 @@ async def _second_factor(form: Form, runtime: Runtime, caller: Caller, now: Now)
         _required(form, "mfa_token"),
         _required(form, "method"),
         _required(form, "answer"),
-        login.Request(caller),
+        admission.Request(caller),
         now=now,
     )
     return _answer(outcome, runtime)

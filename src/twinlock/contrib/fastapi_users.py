@@ -29,7 +29,7 @@ from twinlock.audit.events import Caller
 from twinlock.contrib.sqlalchemy import SqlAlchemyDirectory
 from twinlock.core.principal import User
 from twinlock.core.proof import Acr
-from twinlock.flows.login import Request
+from twinlock.flows.admission import Request
 from twinlock.flows.outcomes import (
     Denied,
     EnrollmentRequired,

@@ -5,45 +5,38 @@
                                          └─ Denied                  (counts)
 
 At the token endpoint the code comes with the password: ``finish_with_code``. A passkey alone
-comes by ``passkey_login.py``, and is admitted here as well.
+comes by ``passkey_login.py``. Both end in ``admission.py``.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from twinlock.accounts import store as account_store
 from twinlock.accounts.directory import Account, DirectoryEntry
 from twinlock.accounts.password_check import NewHash, RightPassword, shown_earlier, vouched
-from twinlock.audit import store as audit
-from twinlock.audit.events import Caller, Event, EventType
+from twinlock.audit.events import Caller
 from twinlock.core.proof import (
-    Acr,
     NoSecondFactor,
     PasswordAndDevice,
     PasswordOnly,
-    Proof,
     Reason,
     Rejected,
     TwoFactors,
     Verified,
-    VerifiedPasskey,
-    context_of,
 )
 from twinlock.core.secrets import digest, new_secret
 from twinlock.factors.authenticators.store import Authenticators, AwaitsEnrollment, SealBroken
 from twinlock.flows import mailing
+from twinlock.flows.admission import Admission, Admitted, Request
 from twinlock.flows.counting import Counting
 from twinlock.flows.demands import demands_of, enrollable
 from twinlock.flows.devices import Copied, Recognised, TrustedDevices
 from twinlock.flows.enrollment import require_enrollment
-from twinlock.flows.opening import Opened, Opening, Transport
 from twinlock.flows.outcomes import (
     Denied,
-    DeviceCookie,
     EnrollmentRequired,
     Offered,
     SecondFactorRequired,
@@ -55,10 +48,7 @@ from twinlock.flows.verifying import Verifying
 from twinlock.mail.letters import Kind
 from twinlock.pending import store as pending_store
 from twinlock.pending.store import Pending, Purpose
-from twinlock.policies.policy import Demands
 from twinlock.throttle.store import Try
-
-Other = TypeVar("Other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,40 +84,12 @@ class LookedUp:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """How a session is asked for: by whom, for which client, with which scope.
-
-    Attributes:
-        may_enroll: Whether the client can go on with an enrollment inside the login.
-        device: The cookie of a trusted device, at the doors where it counts.
-        trust_device: Whether to trust this browser once its second factor was right.
-    """
-
-    caller: Caller
-    transport: Transport = Transport.BEARER
-    scope: tuple[str, ...] = ()
-    may_enroll: bool = False
-    device: str | None = field(default=None, repr=False)
-    trust_device: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class _Ready:
     """An account whose password was right, and what it has."""
 
     account: Account
     password: Verified
     factors: Authenticators | NoSecondFactor
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """A session that was written, and the browser that is known from now on."""
-
-    opened: Opened
-    known_browser: str | None
-    device: DeviceCookie | None = None
-    enrollment_due: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +104,12 @@ class Login:
     """Signs accounts in."""
 
     def __init__(
-        self, parts: Parts, counting: Counting, verifying: Verifying, opening: Opening
+        self, parts: Parts, counting: Counting, verifying: Verifying, admission: Admission
     ) -> None:
         self._parts = parts
         self._counting = counting
         self._verifying = verifying
-        self._opening = opening
+        self._admission = admission
         self._devices = TrustedDevices(parts)
 
     def look_up(
@@ -195,7 +157,7 @@ class Login:
         done: Admitted | EnrollmentRequired | Denied = self._parts.database.transaction(
             self._check_code, seen, ready, taken, code, request, now=now
         )
-        return self._told(done, now=now)
+        return self._admission.told(done, now=now)
 
     def continue_vouched(
         self, entry: DirectoryEntry, request: Request, *, now: datetime
@@ -223,7 +185,7 @@ class Login:
         done: Admitted | EnrollmentRequired | Denied = self._parts.database.transaction(
             self._check_answer, begun, account, taken, method, answer, request, now=now
         )
-        return self._told(done, now=now)
+        return self._admission.told(done, now=now)
 
     def upgrade_hash(self, account: Account, right: RightPassword, new: NewHash) -> None:
         """Replace an outdated hash by one of today's kind, if it still is the one verified."""
@@ -238,37 +200,6 @@ class Login:
     def begin_again(self, handle: str, method: str, *, now: datetime) -> Offered | Denied:
         """Return fresh options of one method for a pending login."""
         return self._parts.database.transaction(self._begin_again, handle, method, now=now)
-
-    def admit_passkey(
-        self,
-        tx: Connection,
-        account: Account,
-        passkey: Verified,
-        request: Request,
-        *,
-        now: datetime,
-    ) -> Admitted | Denied:
-        """Open a session for a passkey that verified its user, inside the caller's transaction."""
-        admitted = self._admit(tx, account, VerifiedPasskey(passkey), request, now=now)
-        return Denied() if isinstance(admitted, EnrollmentRequired) else admitted
-
-    def deny_passkey(
-        self,
-        tx: Connection,
-        account: Account | None,
-        rejected: Rejected,
-        caller: Caller,
-        method: str,
-        *,
-        now: datetime,
-    ) -> Denied:
-        """Write down why a passkey opens nothing."""
-        self._record_denial(tx, account, rejected.reason, caller, method, now=now)
-        return Denied()
-
-    def tell_passkey(self, done: Admitted | Denied, *, now: datetime) -> SignedIn | Denied:
-        """Return what the client gets, now that the transaction is committed."""
-        return self._told(done, now=now)
 
     def _look_up(
         self,
@@ -304,11 +235,13 @@ class Login:
         self._counting.give_back(tx, seen.tries)
         if isinstance(ready.factors, NoSecondFactor):
             proof = PasswordOnly(ready.password, ready.factors)
-            return self._admit(tx, ready.account, proof, request, now=now)
+            return self._admission.admit(tx, ready.account, proof, request, now=now)
         known = self._recognise(tx, ready, request, now=now)
         if isinstance(known, Recognised):
             device = PasswordAndDevice(ready.password, known.device.id)
-            return self._admit(tx, ready.account, device, request, cookie=known.cookie, now=now)
+            return self._admission.admit(
+                tx, ready.account, device, request, cookie=known.cookie, now=now
+            )
         asked = self._ask_second_factor(tx, ready, ready.factors, request, now=now)
         return asked if known is None else _Asked(asked, known.ended)
 
@@ -334,7 +267,7 @@ class Login:
     ) -> EnrollmentRequired | Denied:
         """Let a login whose password was right go on with an enrollment, or end it there."""
         if not request.may_enroll:
-            self._record_denial(
+            self._admission.deny(
                 tx, account, Reason.AWAITS_ENROLLMENT, request.caller, "password", now=now
             )
             self._counting.give_back(tx, seen.tries)
@@ -354,14 +287,8 @@ class Login:
             rejected = Rejected(Reason.CHANGED_MEANWHILE)
             return self._deny_password(tx, seen, rejected, request.caller, now=now)
         self._counting.give_back(tx, seen.tries)
-        self._record_password(tx, account, request.caller, now=now)
+        self._admission.record_password(tx, account, request.caller, now=now)
         return required
-
-    def _record_password(
-        self, tx: Connection, account: Account, caller: Caller, *, now: datetime
-    ) -> None:
-        event = EventType.PASSWORD_VERIFIED
-        audit.record(tx, Event(event, now, caller, subject=account.subject, method="password"))
 
     def _continue_vouched(
         self, tx: Connection, entry: DirectoryEntry, request: Request, *, now: datetime
@@ -414,20 +341,20 @@ class Login:
             self._parts.accounts.write_subject(tx, ready.account, now=now)
             self._counting.give_back(tx, seen.tries)
             alone = PasswordOnly(ready.password, ready.factors)
-            return self._admit(tx, ready.account, alone, request, now=now)
+            return self._admission.admit(tx, ready.account, alone, request, now=now)
         method = self._verifying.method_of_code(ready.factors, code)
         second = self._verifying.verify(
             tx, ready.factors, method, None, code, taken, request.caller, now=now
         )
         if isinstance(second, Rejected):
-            self._record_denial(tx, ready.account, second.reason, request.caller, method, now=now)
+            self._admission.deny(tx, ready.account, second.reason, request.caller, method, now=now)
             mailing.warn_of_wrong_code(tx, self._parts, ready.account, seen.name, now=now)
             return Denied()
         # Only now: who guesses codes must run into the password's limits like anybody else,
         # or the missing 429 would tell that the password is right.
         self._counting.give_back(tx, seen.tries)
         both = TwoFactors(ready.password, second)
-        return self._admit(tx, ready.account, both, request, now=now)
+        return self._admission.admit(tx, ready.account, both, request, now=now)
 
     def _count_answer(
         self, tx: Connection, handle: str, method: str, request: Request, *, now: datetime
@@ -493,21 +420,21 @@ class Login:
     ) -> Admitted | EnrollmentRequired | Denied:
         factors = self._verifying.factors_of(tx, account)
         if not isinstance(factors, Authenticators) or begun.proven_at is None:
-            self._record_denial(tx, account, Reason.SEAL_BROKEN, request.caller, method, now=now)
-            return Denied()
+            return self._admission.deny(
+                tx, account, Reason.SEAL_BROKEN, request.caller, method, now=now
+            )
         second = self._verifying.verify(
             tx, factors, method, begun, answer, taken, request.caller, now=now
         )
         if isinstance(second, Rejected):
-            self._record_denial(tx, account, second.reason, request.caller, method, now=now)
+            self._admission.deny(tx, account, second.reason, request.caller, method, now=now)
             mailing.notify(tx, self._parts, account, Kind.WRONG_SECOND_FACTOR, now=now)
             return Denied()
         if not pending_store.spend(tx, begun, now=now):
-            self._record_denial(tx, account, Reason.SPENT, request.caller, method, now=now)
-            return Denied()
+            return self._admission.deny(tx, account, Reason.SPENT, request.caller, method, now=now)
         password = shown_earlier(account.subject, at=begun.proven_at)
         scoped = replace(request, scope=begun.scope)
-        return self._admit(tx, account, TwoFactors(password, second), scoped, now=now)
+        return self._admission.admit(tx, account, TwoFactors(password, second), scoped, now=now)
 
     def _ready(
         self, seen: LookedUp, outcome: RightPassword | Rejected, *, now: datetime
@@ -539,10 +466,9 @@ class Login:
     ) -> SecondFactorRequired | Denied:
         account = ready.account
         if not account_store.lock_subject(tx, account.subject, seen=account.generation):
-            self._record_denial(
+            return self._admission.deny(
                 tx, account, Reason.CHANGED_MEANWHILE, request.caller, "password", now=now
             )
-            return Denied()
         handle = new_secret()
         lifetime = self._parts.lifetimes.pending_login
         begun = Pending(
@@ -563,94 +489,8 @@ class Login:
         offered, state = self._verifying.offer(tx, factors, begun, now=now)
         pending_store.insert_pending(tx, replace(begun, state=state))
         pending_store.delete_oldest(tx, begun, kept=self._parts.lifetimes.max_pending)
-        self._record_password(tx, account, request.caller, now=now)
+        self._admission.record_password(tx, account, request.caller, now=now)
         return SecondFactorRequired(handle, lifetime, offered)
-
-    def _admit(
-        self,
-        tx: Connection,
-        account: Account,
-        proof: Proof,
-        request: Request,
-        *,
-        cookie: DeviceCookie | None = None,
-        now: datetime,
-    ) -> Admitted | EnrollmentRequired | Denied:
-        """Open a session, if the account is still what it was when the login began.
-
-        Where the policies demand more than was proven, the login goes on with an enrollment.
-        """
-        caller = request.caller
-        demands = demands_of(tx, self._parts, account, now=now)
-        acr = context_of(proof).acr
-        if not acr.satisfies(demands.acr) and not isinstance(proof, PasswordAndDevice):
-            return self._demand_enrollment(tx, account, proof, request, demands, now=now)
-        if not account_store.touch_subject(tx, account.subject, seen=account.generation, now=now):
-            self._record_denial(tx, account, Reason.CHANGED_MEANWHILE, caller, "password", now=now)
-            return Denied()
-        opened = self._opening.open_session(
-            tx,
-            account,
-            proof,
-            caller,
-            generation=account.generation,
-            scope=request.scope,
-            transport=request.transport,
-            now=now,
-        )
-        known = self._counting.remember(tx, account.subject, caller, now=now)
-        if request.trust_device and isinstance(proof, TwoFactors | VerifiedPasskey):
-            cookie = self._devices.trust(tx, account, request.device, caller, now=now)
-        audit.record(
-            tx,
-            Event(
-                EventType.LOGIN_SUCCEEDED,
-                now,
-                caller,
-                subject=account.subject,
-                session_id=opened.session.id,
-                details={"acr": opened.context.acr, "amr": list(opened.context.amr)},
-            ),
-        )
-        return Admitted(opened, known, cookie, demands.reminder(acr))
-
-    def _demand_enrollment(
-        self,
-        tx: Connection,
-        account: Account,
-        proof: Proof,
-        request: Request,
-        demands: Demands,
-        *,
-        now: datetime,
-    ) -> EnrollmentRequired | Denied:
-        """Let a login that proved all that the account has go on with what its policy demands."""
-        shown = proof.second.method if isinstance(proof, TwoFactors) else None
-        if self._has_enough(tx, account, demands):
-            # Or who relayed a code of the owner's would enroll a passkey of theirs.
-            reason = Reason.METHOD_NOT_AVAILABLE
-            self._record_denial(tx, account, reason, request.caller, shown, now=now)
-            return Denied()
-        required: EnrollmentRequired | None = EnrollmentRequired()
-        if request.may_enroll and isinstance(proof, PasswordOnly | TwoFactors):
-            required = require_enrollment(
-                tx,
-                self._parts,
-                self._verifying,
-                account,
-                proven_at=proof.password.at,
-                scope=request.scope,
-                methods=enrollable(self._parts, demands),
-                needs_link=False,
-                shown=context_of(proof).acr if shown else None,
-                now=now,
-            )
-        if required is None or required.handle is None:
-            reason = Reason.CHANGED_MEANWHILE if required is None else Reason.AWAITS_ENROLLMENT
-            self._record_denial(tx, account, reason, request.caller, shown or "password", now=now)
-        else:
-            self._record_password(tx, account, request.caller, now=now)
-        return required or Denied()
 
     def _told_of_password(
         self,
@@ -661,29 +501,7 @@ class Login:
         if isinstance(done, _Asked):
             self._parts.marks.bump(list(done.ended))
             return done.required
-        return self._told(done, now=now)
-
-    def _has_enough(self, tx: Connection, account: Account, demands: Demands) -> bool:
-        """Tell whether the account has what is demanded, and showed something weaker."""
-        factors = self._verifying.factors_of(tx, account)
-        return (
-            isinstance(factors, Authenticators)
-            and demands.acr is Acr.PHR
-            and any(
-                factor.is_phishing_resistant
-                for method in factors.methods
-                if (factor := self._parts.factors.get(method))
-            )
-        )
-
-    def _told(self, done: Admitted | Other, *, now: datetime) -> SignedIn | Other:
-        """Return what the client gets, now that the transaction is committed."""
-        if not isinstance(done, Admitted):
-            return done
-        credentials = self._opening.issue(done.opened, now=now)
-        return SignedIn(
-            credentials, done.opened.context, done.known_browser, done.device, done.enrollment_due
-        )
+        return self._admission.told(done, now=now)
 
     def _deny_password(
         self,
@@ -695,10 +513,9 @@ class Login:
         now: datetime,
     ) -> Denied:
         name = None if seen.account else seen.name
-        self._record_denial(
+        return self._admission.deny(
             tx, seen.account, rejected.reason, caller, "password", name=name, now=now
         )
-        return Denied()
 
     def _deny_with_code(
         self,
@@ -716,31 +533,3 @@ class Login:
         if not was_right:  # which has written an event of its own
             self._verifying.verify_nobodys(tx, code, now=now)
         return self._deny_password(tx, seen, rejected, caller, now=now)
-
-    def _record_denial(
-        self,
-        tx: Connection,
-        account: Account | None,
-        reason: Reason,
-        caller: Caller,
-        method: str | None,
-        *,
-        name: str | None = None,
-        now: datetime,
-    ) -> None:
-        if account is not None:
-            reason = self._verifying.told_apart(
-                tx, reason, account.subject, seen=account.generation
-            )
-        audit.record(
-            tx,
-            Event(
-                EventType.LOGIN_DENIED,
-                now,
-                caller,
-                subject=account.subject if account else None,
-                name_digest=None if name is None else self._counting.name_digest(name),
-                reason=reason,
-                method=method,
-            ),
-        )

@@ -16,13 +16,13 @@ from sqlalchemy import Connection
 from twinlock.accounts.directory import Account
 from twinlock.audit.events import Caller
 from twinlock.core.errors import SealBrokenError
-from twinlock.core.proof import Reason, Rejected, Verified
+from twinlock.core.proof import Reason, Rejected, Verified, VerifiedPasskey
 from twinlock.core.secrets import digest, from_base64url, to_base64url
 from twinlock.factors.authenticators.store import Authenticators, AwaitsEnrollment
 from twinlock.factors.protocol import NamesAccounts
+from twinlock.flows.admission import Admission, Admitted, Request
 from twinlock.flows.counting import Counting
-from twinlock.flows.login import Admitted, Login, Request
-from twinlock.flows.outcomes import Denied, Refused, SignedIn, Throttled
+from twinlock.flows.outcomes import Denied, EnrollmentRequired, Refused, SignedIn, Throttled
 from twinlock.flows.parts import Parts
 from twinlock.flows.verifying import Verifying
 from twinlock.pending import store as pending
@@ -73,12 +73,12 @@ class PasskeyLogin:
     """Signs in who has a passkey with user verification, without a name or a password."""
 
     def __init__(
-        self, parts: Parts, counting: Counting, verifying: Verifying, login: Login
+        self, parts: Parts, counting: Counting, verifying: Verifying, admission: Admission
     ) -> None:
         self._parts = parts
         self._counting = counting
         self._verifying = verifying
-        self._login = login
+        self._admission = admission
         self._passkeys = next(
             (one for one in parts.factors if isinstance(one, NamesAccounts)), None
         )
@@ -115,7 +115,7 @@ class PasskeyLogin:
         done = self._parts.database.transaction(
             self._check, passkeys, begun, counted, answer, request, now=now
         )
-        return self._login.tell_passkey(done, now=now)
+        return self._admission.told(done, now=now)
 
     def _count_for_network(
         self,
@@ -136,8 +136,8 @@ class PasskeyLogin:
         if isinstance(network, Throttled):
             return network
         if account is None:
-            unknown = Rejected(Reason.UNKNOWN_ACCOUNT)
-            return self._login.deny_passkey(tx, None, unknown, caller, method, now=now)
+            unknown = Reason.UNKNOWN_ACCOUNT
+            return self._admission.deny(tx, None, unknown, caller, method, now=now)
         return _Named(account, network)
 
     def _count_for_account(
@@ -170,11 +170,12 @@ class PasskeyLogin:
         account = counted.account
         verified = self._verify(tx, passkeys, begun, counted, answer, request.caller, now=now)
         if isinstance(verified, Rejected):
-            return self._login.deny_passkey(
-                tx, account, verified, request.caller, passkeys.method, now=now
+            return self._admission.deny(
+                tx, account, verified.reason, request.caller, passkeys.method, now=now
             )
         self._counting.give_back(tx, counted.network)
-        return self._login.admit_passkey(tx, account, verified, request, now=now)
+        admitted = self._admission.admit(tx, account, VerifiedPasskey(verified), request, now=now)
+        return Denied() if isinstance(admitted, EnrollmentRequired) else admitted
 
     def _verify(
         self,

@@ -7,7 +7,7 @@ from typing import Any, Final
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 
-from twinlock.flows.login import Request as LoginRequest
+from twinlock.flows.admission import Request as LoginRequest
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import (
     Denied,

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from fastapi import Request, Response
 
-from twinlock.flows.login import Request as LoginRequest
+from twinlock.flows.admission import Request as LoginRequest
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, SignedIn, Throttled
 from twinlock.pages.forms import Fields, Form, has_form_token

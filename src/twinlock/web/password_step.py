@@ -8,7 +8,8 @@ from twinlock.accounts.directory import Account
 from twinlock.accounts.password_check import RightPassword, vouched
 from twinlock.core.errors import TwinlockError
 from twinlock.core.proof import Rejected
-from twinlock.flows.login import LookedUp, Request
+from twinlock.flows.admission import Request
+from twinlock.flows.login import LookedUp
 from twinlock.flows.outcomes import (
     Denied,
     EnrollmentRequired,
