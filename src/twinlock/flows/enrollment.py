@@ -265,15 +265,18 @@ class Enrollment:
             case _:  # a login that waits for a second factor enrolls nothing
                 return Denied()
 
-    def _refusal(
-        self, tx: Connection, waiting: _Waiting, factor: Factor, *, now: datetime
-    ) -> Refused | None:
-        """Return why a method is not to be enrolled here, or None."""
+    def _waiting_for(
+        self, tx: Connection, login: str, factor: Factor, *, now: datetime
+    ) -> _Waiting | Refused | Denied:
+        """Return the login of a handle, if *factor* may be enrolled in it."""
+        waiting = self._waiting(tx, login, now=now)
+        if isinstance(waiting, Denied):
+            return waiting
         demands = demands_of(tx, self._parts, waiting.account, now=now)
         if factor.method not in enrollable(self._parts, demands):
             return METHOD_NOT_ALLOWED
         same = sum(one.method == factor.method for one in waiting.has)
-        return TOO_MANY if same >= factor.max_per_account else None
+        return TOO_MANY if same >= factor.max_per_account else waiting
 
     def _begin(
         self,
@@ -285,13 +288,10 @@ class Enrollment:
         *,
         now: datetime,
     ) -> EnrollmentBegun | Refused | Denied:
-        waiting = self._waiting(tx, login, now=now)
-        if isinstance(waiting, Denied):
+        waiting = self._waiting_for(tx, login, factor, now=now)
+        if not isinstance(waiting, _Waiting):
             return waiting
         account = waiting.account
-        refused = self._refusal(tx, waiting, factor, now=now)
-        if refused is not None:
-            return refused
         link_digest = _NO_LINK
         if waiting.needs_link:
             if link is None:
@@ -358,13 +358,10 @@ class Enrollment:
         *,
         now: datetime,
     ) -> _Admitted | Refused | Denied:
-        waiting = self._waiting(tx, login, now=now)
-        if isinstance(waiting, Denied):
+        waiting = self._waiting_for(tx, login, factor, now=now)
+        if not isinstance(waiting, _Waiting):
             return waiting
         account = waiting.account
-        refused = self._refusal(tx, waiting, factor, now=now)
-        if refused is not None:
-            return refused
         state = self._state_of(enrollment, waiting)
         if state is None:
             return ENROLLMENT_OVER
