@@ -18,7 +18,7 @@ from twinlock.accounts.names import check_username
 from twinlock.accounts.passwords import HashProfile, hash_password, scheme_of
 from twinlock.accounts.tables import account, subject
 from twinlock.audit.events import Caller
-from twinlock.config import Settings, load_master_keys
+from twinlock.config.settings import Settings, load_master_keys
 from twinlock.core.clock import utc_now
 from twinlock.core.keyring import DigestKey, Keyring
 from twinlock.core.proof import SubjectId

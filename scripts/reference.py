@@ -17,16 +17,16 @@ import typer
 from pydantic.fields import FieldInfo
 
 from twinlock.cli.main import COMMANDS, load
-from twinlock.config import Settings
-from twinlock.installation.setting_sources import CONFIG_FILE, SECRETS_DIR
-from twinlock.installation.settings_base import variable
+from twinlock.config.explained import variable
+from twinlock.config.settings import Settings
+from twinlock.config.sources import CONFIG_FILE, SECRETS_DIR
 
 ROOT = Path(__file__).resolve().parent.parent
 
 INTRODUCTION = f"""\
 # Settings
 
-<!-- Written by scripts/reference.py from src/twinlock/config.py; do not edit. -->
+<!-- Written by scripts/reference.py from src/twinlock/config/settings.py; do not edit. -->
 
 A setting is looked for in this order, and the first value counts:
 

@@ -12,12 +12,12 @@ import pytest
 from pydantic import SecretStr, ValidationError
 from sqlalchemy.engine import make_url
 
-from twinlock.config import Settings, load_master_keys
+from twinlock.config.explained import variable
+from twinlock.config.settings import Settings, load_master_keys
 from twinlock.core.errors import ConfigurationError, NotInitializedError
 from twinlock.core.keyring import Keyring
 from twinlock.core.secrets import random_bytes, to_base64url
 from twinlock.installation.key_file import create_key_file
-from twinlock.installation.settings_base import variable
 from twinlock.sessions.policy import Lifetimes
 from twinlock.throttle.policy import Rule, ThrottleRules
 

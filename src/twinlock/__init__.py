@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from twinlock.accounts.directory import DirectoryEntry as DirectoryEntry
     from twinlock.app import Twinlock as Twinlock
     from twinlock.app import create_app as create_app
-    from twinlock.config import Settings as Settings
+    from twinlock.config.settings import Settings as Settings
     from twinlock.core.principal import User as User
     from twinlock.core.proof import Acr as Acr
     from twinlock.flows.outcomes import Denied as Denied
@@ -56,7 +56,7 @@ _PLACES = {
     "OptionalUser": "twinlock.web.guard",
     "SecondFactorRequired": "twinlock.flows.outcomes",
     "SecurityEvent": "twinlock.web.hooks",
-    "Settings": "twinlock.config",
+    "Settings": "twinlock.config.settings",
     "SignedIn": "twinlock.flows.outcomes",
     "Throttled": "twinlock.flows.outcomes",
     "Twinlock": "twinlock.app",

@@ -19,7 +19,7 @@ from twinlock.accounts.passwords import HashProfile
 from twinlock.accounts.store import OwnAccounts
 from twinlock.api.routers import WholeApi
 from twinlock.api.second_factor import SecondFactor
-from twinlock.config import Settings, load_master_keys
+from twinlock.config.settings import Settings, load_master_keys
 from twinlock.core.clock import Clock, utc_now
 from twinlock.core.errors import ConfigurationError, TwinlockError
 from twinlock.core.keyring import Keyring

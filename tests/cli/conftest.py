@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from twinlock.cli.main import app
-from twinlock.config import Settings
+from twinlock.config.settings import Settings
 
 
 @dataclass(frozen=True)

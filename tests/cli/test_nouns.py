@@ -8,7 +8,7 @@ from sqlalchemy import text
 from tests.cli.conftest import Cli
 from twinlock.app import create_app
 from twinlock.audit.events import EventType
-from twinlock.config import Settings
+from twinlock.config.settings import Settings
 from twinlock.db.engine import Database
 from twinlock.migrations.revision import HEAD
 from twinlock.migrations.run import downgrade

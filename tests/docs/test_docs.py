@@ -16,10 +16,10 @@ from twinlock.app import create_app
 from twinlock.audit.events import EventType
 from twinlock.cli.main import COMMANDS, load
 from twinlock.cli.main import app as cli
-from twinlock.config import Settings
+from twinlock.config.explained import variable
+from twinlock.config.settings import Settings
+from twinlock.config.sources import CONFIG_FILE, SECRETS_DIR
 from twinlock.core.proof import Reason
-from twinlock.installation.setting_sources import CONFIG_FILE, SECRETS_DIR
-from twinlock.installation.settings_base import variable
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -13,7 +13,7 @@ from tests.support.house import OPERATOR, PASSWORD, Enrolled, House, bearer, beg
 from twinlock.accounts.store import list_subjects
 from twinlock.app import build_parts, close_parts
 from twinlock.audit.events import EventType
-from twinlock.config import load_master_keys
+from twinlock.config.settings import load_master_keys
 from twinlock.core.errors import WrongKeyError
 from twinlock.core.keyring import Keyring
 from twinlock.core.proof import Acr

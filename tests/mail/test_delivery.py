@@ -17,7 +17,7 @@ from tests.support.home import Home
 from tests.support.house import House
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, EventType
-from twinlock.config import load_master_keys
+from twinlock.config.settings import load_master_keys
 from twinlock.core.errors import ConfigurationError
 from twinlock.flows import mailing
 from twinlock.flows.delivering import Delivering

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from scripts import reference
-from twinlock.config import Settings
-from twinlock.installation.settings_base import variable
+from twinlock.config.explained import variable
+from twinlock.config.settings import Settings
 
 
 def test_the_reference_is_current() -> None:

@@ -16,7 +16,7 @@ from twinlock.audit.events import EventType
 from twinlock.audit.store import NEWEST
 from twinlock.cli import output
 from twinlock.cli.lines import json_line
-from twinlock.config import Settings
+from twinlock.config.settings import Settings
 from twinlock.core import clock
 from twinlock.flows import auditing, chaining
 from twinlock.flows.chaining import Damage, Damaged, Head, Verification

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from twinlock.cli import output
-from twinlock.config import Settings
+from twinlock.config.settings import Settings
 
 app = output.group("Show the settings and where they come from.")
 

@@ -3,7 +3,7 @@
 from contextlib import closing
 
 from twinlock.cli import output
-from twinlock.config import Settings
+from twinlock.config.settings import Settings
 from twinlock.db.engine import Database
 from twinlock.flows.installation import note_restored
 from twinlock.migrations.revision import require_current

@@ -20,13 +20,13 @@ import typer
 
 from twinlock.app import Flows
 from twinlock.cli import output
-from twinlock.config import Settings
+from twinlock.config.settings import Settings
+from twinlock.config.values import is_loopback
 from twinlock.core import clock
 from twinlock.core.errors import ConfigurationError, TwinlockError
 from twinlock.core.secrets import new_secret
 from twinlock.flows import checkup
 from twinlock.flows.rotation import SecretRotation
-from twinlock.installation.setting_values import is_loopback
 
 SAMPLE: Final = 1_000
 SLOW_HASH_MILLISECONDS: Final = 1_000

@@ -13,7 +13,8 @@ from typing import Final
 from twinlock.accounts.directory import Account
 from twinlock.app import Flows
 from twinlock.cli import output
-from twinlock.config import Settings, load_master_keys
+from twinlock.config.settings import Settings, load_master_keys
+from twinlock.config.values import mask_url
 from twinlock.core.clock import utc_now
 from twinlock.core.errors import InstallationError
 from twinlock.core.keyring import Keyring
@@ -24,7 +25,6 @@ from twinlock.flows import checkup
 from twinlock.flows.administration import NewAccount
 from twinlock.flows.installation import create_installation
 from twinlock.installation import key_file
-from twinlock.installation.setting_values import mask_url
 
 FIRST_PASSWORD_LIFETIME: Final = timedelta(hours=24)
 

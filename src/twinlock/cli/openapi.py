@@ -2,7 +2,7 @@
 
 from twinlock.app import create_app
 from twinlock.cli import output
-from twinlock.config import Settings
+from twinlock.config.settings import Settings
 
 app = output.single()
 

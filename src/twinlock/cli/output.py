@@ -17,7 +17,7 @@ import typer
 from twinlock.accounts.passwords import MAX_PASSWORD_LENGTH
 from twinlock.app import Flows, build_flows, build_parts, close_parts
 from twinlock.audit.events import Caller
-from twinlock.config import Settings
+from twinlock.config.settings import Settings
 from twinlock.core.errors import DatabaseUnavailableError, TwinlockError
 
 if sys.platform != "win32":

@@ -7,7 +7,7 @@ import typer
 
 from twinlock.app import Flows
 from twinlock.cli import output
-from twinlock.config import Settings, load_master_keys
+from twinlock.config.settings import Settings, load_master_keys
 from twinlock.core.keyring import Keyring
 from twinlock.flows.rotation import OldKeyUses, Resealed, SecretRotation
 

@@ -17,7 +17,7 @@ import typer
 from twinlock import __version__
 from twinlock.cli import output
 from twinlock.cli.init import Initialised, initialise, told_of_admin
-from twinlock.config import Settings
+from twinlock.config.settings import Settings
 from twinlock.flows import checkup
 from twinlock.web.logging import log_config
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from twinlock.audit.events import Caller
-from twinlock.config import Settings, load_master_keys
+from twinlock.config.explained import variable
+from twinlock.config.settings import Settings, load_master_keys
 from twinlock.core.clock import Clock
 from twinlock.core.errors import ConfigurationError
 from twinlock.core.keyring import Keyring
 from twinlock.db.engine import Database
 from twinlock.flows.installation import create_installation
 from twinlock.installation.key_file import create_key_file
-from twinlock.installation.settings_base import variable
 from twinlock.migrations.run import upgrade
 
 OPERATOR: Final = Caller(actor="cli:tests")

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from twinlock.app import Twinlock
-from twinlock.config import Settings
+from twinlock.config.settings import Settings
 from twinlock.core.clock import Clock
 from twinlock.testing.installation import changed, refuse_production
 

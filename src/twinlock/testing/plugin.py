@@ -12,7 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from twinlock.accounts.directory import Account
-    from twinlock.config import Settings
+    from twinlock.config.settings import Settings
     from twinlock.testing.clock import MovableClock
     from twinlock.testing.instances import Instances
     from twinlock.testing.mail import MailTrap

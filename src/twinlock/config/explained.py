@@ -1,6 +1,6 @@
 """A settings class that knows where each value came from, and says what is wrong with it.
 
-A value given in code counts first, then everything from outside (`setting_sources`). Whatever is
+A value given in code counts first, then everything from outside (`config/sources.py`). Whatever is
 wrong, in whichever source, becomes one error that names variables and never shows a value.
 """
 
@@ -23,15 +23,15 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from twinlock.core.errors import ConfigurationError
-from twinlock.installation.setting_sources import (
+from twinlock.config.sources import (
     PREFIX,
     Findings,
     Problem,
     no_such_setting,
     read_outside,
 )
-from twinlock.installation.setting_values import MASK, mask_url, write_duration
+from twinlock.config.values import MASK, mask_url, write_duration
+from twinlock.core.errors import ConfigurationError
 
 _IN_CODE: Final = "code"
 _DEFAULT: Final = "default"

@@ -16,9 +16,10 @@ from urllib.parse import quote
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from twinlock.accounts.passwords import MAX_PASSWORD_LENGTH
+from twinlock.config import values
+from twinlock.config.explained import ExplainedSettings, setting, variable
 from twinlock.core.errors import ConfigurationError
-from twinlock.installation import key_file, setting_values
-from twinlock.installation.settings_base import ExplainedSettings, setting, variable
+from twinlock.installation import key_file
 from twinlock.sessions.policy import Lifetimes
 from twinlock.throttle.policy import FamiliarFor, Limit, Rule, ThrottleRules
 
@@ -41,12 +42,12 @@ _MINUTE: Final = timedelta(minutes=1)
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
 
-Duration = Annotated[timedelta, BeforeValidator(setting_values.read_duration)]
-Origin = Annotated[str, AfterValidator(setting_values.read_origin)]
-PlainText = Annotated[str, Field(min_length=1), AfterValidator(setting_values.read_plain_text)]
-FilePath = Annotated[Path, AfterValidator(setting_values.read_path)]
-Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(setting_values.read_network)]
-Listed = BeforeValidator(setting_values.read_list)
+Duration = Annotated[timedelta, BeforeValidator(values.read_duration)]
+Origin = Annotated[str, AfterValidator(values.read_origin)]
+PlainText = Annotated[str, Field(min_length=1), AfterValidator(values.read_plain_text)]
+FilePath = Annotated[Path, AfterValidator(values.read_path)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(values.read_network)]
+Listed = BeforeValidator(values.read_list)
 Fixed = AfterValidator(tuple)
 
 
@@ -75,7 +76,7 @@ class Settings(ExplainedSettings):
         default_text="`twinlock-data` in the working directory",
     )
 
-    host: Annotated[str, AfterValidator(setting_values.read_host)] = setting(
+    host: Annotated[str, AfterValidator(values.read_host)] = setting(
         "127.0.0.1",
         "The address to listen on. Development listens on this machine only.",
         group=SERVER,
@@ -151,7 +152,7 @@ class Settings(ExplainedSettings):
         example="/etc/twinlock/logo.svg",
     )
 
-    database_url: Annotated[str, AfterValidator(setting_values.read_database_url)] = setting(
+    database_url: Annotated[str, AfterValidator(values.read_database_url)] = setting(
         description="The database: SQLite for one machine, PostgreSQL for one or several.",
         group=DATABASE,
         example="postgresql://twinlock@db.example.com/twinlock",
@@ -170,7 +171,7 @@ class Settings(ExplainedSettings):
 
     secret_keys: Annotated[
         Sequence[SecretStr],
-        BeforeValidator(setting_values.read_keys_text),
+        BeforeValidator(values.read_keys_text),
         Fixed,
         AfterValidator(_checked_keys),
     ] = setting(
@@ -190,7 +191,7 @@ class Settings(ExplainedSettings):
         default_text="`secret.keys` in the data folder",
     )
 
-    smtp_url: Annotated[SecretStr, AfterValidator(setting_values.read_smtp_url)] | None = setting(
+    smtp_url: Annotated[SecretStr, AfterValidator(values.read_smtp_url)] | None = setting(
         None,
         "The mail server, user and password included: `smtps://` from the first byte, `smtp://` "
         "with STARTTLS. Without it no mail is sent; in development mails become files in the data "
@@ -199,7 +200,7 @@ class Settings(ExplainedSettings):
         example="smtps://user:password@mail.example.com",
     )
 
-    mail_from: Annotated[str, AfterValidator(setting_values.read_mail_from)] = setting(
+    mail_from: Annotated[str, AfterValidator(values.read_mail_from)] = setting(
         description="The sender of mails: an address, or a name and an address.",
         group=MAIL,
         example="Example <no-reply@example.com>",
@@ -398,7 +399,7 @@ class Settings(ExplainedSettings):
         ge=1,
         le=10,
     )
-    service_name: Annotated[PlainText, AfterValidator(setting_values.read_label)] = setting(
+    service_name: Annotated[PlainText, AfterValidator(values.read_label)] = setting(
         "Twinlock",
         "The name that authenticator apps show beside the code, without a colon.",
         group=LOGINS,
@@ -406,7 +407,7 @@ class Settings(ExplainedSettings):
         max_length=64,
     )
 
-    rp_id: Annotated[str, AfterValidator(setting_values.read_rp_id)] | None = setting(
+    rp_id: Annotated[str, AfterValidator(values.read_rp_id)] | None = setting(
         description="The host name that passkeys are bound to: the base URL's, or a parent of it "
         "that all your hosts share. When it changes, all passkeys are lost.",
         group=PASSKEYS,
@@ -668,7 +669,7 @@ class Settings(ExplainedSettings):
             yield "hash_memory_kib", "should be 8 KiB or more for each lane (RFC 9106 section 3.1)"
         if self.is_production:
             yield from self._unfit_for_production()
-        elif self.host != "localhost" and not setting_values.is_loopback_address(self.host):
+        elif self.host != "localhost" and not values.is_loopback_address(self.host):
             here = "127.0.0.1, ::1 or localhost"
             yield "host", f"should be {here}: development listens on this machine only"
 
@@ -676,19 +677,19 @@ class Settings(ExplainedSettings):
         """Give what no browser would accept (WebAuthn Level 3 section 5.1.3 step 8)."""
         if self.rp_id is None:
             return
-        host = setting_values.host_of(self.base_url)
-        if not setting_values.is_below(host, self.rp_id):
+        host = values.host_of(self.base_url)
+        if not values.is_below(host, self.rp_id):
             yield "rp_id", f"should be the host of {variable('base_url')}, or a parent of it"
         elif self.rp_id != host and "." not in self.rp_id:
             yield "rp_id", "should not be a whole top-level domain"
         for origin in self.rp_origins:
-            if not setting_values.is_below(setting_values.host_of(origin), self.rp_id):
+            if not values.is_below(values.host_of(origin), self.rp_id):
                 yield "rp_origins", f"should be on the host of {variable('rp_id')}, or below it"
-            elif origin.startswith("http:") and not setting_values.is_loopback(self.rp_id):
+            elif origin.startswith("http:") and not values.is_loopback(self.rp_id):
                 yield "rp_origins", "should begin with https://, but for this machine"
 
     def _unfit_for_production(self) -> Iterator[tuple[str, str]]:
-        is_local = setting_values.is_loopback(setting_values.host_of(self.base_url))
+        is_local = values.is_loopback(values.host_of(self.base_url))
         if self.base_url.startswith("http:") and not is_local:
             yield "base_url", "should begin with https:// in production, but for this machine"
         if self.hash_memory_kib < LEAST_HASH_MEMORY_KIB:
@@ -698,10 +699,10 @@ class Settings(ExplainedSettings):
 
     def warnings(self) -> Iterator[str]:
         """Give what is allowed and yet likely a mistake, a sentence or two each."""
-        base_host = setting_values.host_of(self.base_url)
-        is_local = setting_values.is_loopback(base_host)
-        is_open = self.host != "localhost" and not setting_values.is_loopback_address(self.host)
-        if setting_values.is_address(base_host) and not is_local:
+        base_host = values.host_of(self.base_url)
+        is_local = values.is_loopback(base_host)
+        is_open = self.host != "localhost" and not values.is_loopback_address(self.host)
+        if values.is_address(base_host) and not is_local:
             yield "TWINLOCK_BASE_URL names an address. Passkeys need a host name."
         if is_local and is_open:
             yield (
@@ -742,13 +743,13 @@ def load_master_keys(settings: Settings) -> list[bytes]:
 
 def _mail_host(base_url: str) -> str:
     """Return the host for an e-mail address, IPv6 as RFC 5321 section 4.1.3 spells it."""
-    host = setting_values.host_of(base_url)
+    host = values.host_of(base_url)
     return f"[IPv6:{host}]" if ":" in host else host
 
 
 def _rp_id(base_url: str) -> str | None:
-    host = setting_values.host_of(base_url)
-    return None if setting_values.is_address(host) else host
+    host = values.host_of(base_url)
+    return None if values.is_address(host) else host
 
 
 def _sqlite_url(folder: Path) -> str:
