@@ -169,7 +169,7 @@ def opens_database(module: Module, owner: ast.expr) -> bool:
 
 def flow_only(module: Module) -> Found:
     """Open transactions in flows; not in blocks, factors, routes or commands."""
-    if module.is_in("app.py", "db/*", "flows/*", "migrations/*", "testing/*"):
+    if module.is_in("db/*", "flows/*", "migrations/*", "testing/*"):
         return
     for node in calls(module):
         match node.func:

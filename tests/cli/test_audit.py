@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import Connection, text
 
 from tests.cli.conftest import Cli
-from twinlock.app import build_parts, close_parts
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.audit.store import record
+from twinlock.composition import build_parts, close_parts
 from twinlock.core.clock import utc_now
 from twinlock.core.proof import SubjectId
 from twinlock.db.engine import Database

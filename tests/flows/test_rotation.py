@@ -11,8 +11,8 @@ from sqlalchemy import Connection, text
 
 from tests.support.house import OPERATOR, PASSWORD, Enrolled, House, bearer, begin_login, token
 from twinlock.accounts.store import list_subjects
-from twinlock.app import build_parts, close_parts
 from twinlock.audit.events import EventType
+from twinlock.composition import build_parts, close_parts
 from twinlock.config.settings import load_master_keys
 from twinlock.core.errors import WrongKeyError
 from twinlock.core.keyring import Keyring

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-from twinlock.app import Flows
 from twinlock.cli import output
+from twinlock.composition import Flows
 from twinlock.config.settings import Settings
 from twinlock.config.values import is_loopback
 from twinlock.core import clock

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from twinlock.accounts.directory import Account
-from twinlock.app import Flows
 from twinlock.cli import output
 from twinlock.cli.lines import print_line
 from twinlock.cli.lookup import User, read_label, require_account
+from twinlock.composition import Flows
 from twinlock.factors.authenticators.store import Authenticator
 from twinlock.factors.protocol import Factor, Prompt
 from twinlock.factors.totp import otpauth

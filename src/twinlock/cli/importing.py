@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from twinlock.app import Flows
 from twinlock.audit.events import Caller
 from twinlock.cli import output
 from twinlock.cli.import_files import (
@@ -21,6 +20,7 @@ from twinlock.cli.import_files import (
     read_records,
 )
 from twinlock.cli.import_records import RecordError, name_of, understand
+from twinlock.composition import Flows
 from twinlock.core.errors import TwinlockError
 from twinlock.core.principal import ADMIN
 from twinlock.flows.importing import Existing, Importing, TakenOver
@@ -107,7 +107,7 @@ class _Run:
         self, flows: Flows, report: _Report, on_conflict: OnConflict, *, dry_run: bool
     ) -> None:
         factor = flows.parts.factors.get(_METHOD)
-        assert factor is not None  # noqa: S101 - app.py gives every installation this factor
+        assert factor is not None  # noqa: S101 - composition.py gives every installation this factor
         self._importing = Importing(flows.administration, factor, is_rehearsal=dry_run)
         self._clock = flows.parts.clock
         self._caller: Caller = output.caller()

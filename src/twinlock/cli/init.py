@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from twinlock.accounts.directory import Account
-from twinlock.app import Flows
 from twinlock.cli import output
+from twinlock.composition import Flows
 from twinlock.config.settings import Settings, load_master_keys
 from twinlock.config.values import mask_url
 from twinlock.core.clock import utc_now

@@ -7,8 +7,8 @@ import typer
 
 from twinlock.accounts.directory import Account
 from twinlock.accounts.roles import role_problem
-from twinlock.app import Flows
 from twinlock.cli import output
+from twinlock.composition import Flows
 
 User = Annotated[str, typer.Argument(metavar="USER", help="User name or e-mail address.")]
 

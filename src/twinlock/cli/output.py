@@ -15,8 +15,8 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from twinlock.accounts.passwords import MAX_PASSWORD_LENGTH
-from twinlock.app import Flows, build_flows, build_parts, close_parts
 from twinlock.audit.events import Caller
+from twinlock.composition import Flows, build_flows, build_parts, close_parts
 from twinlock.config.settings import Settings
 from twinlock.core.errors import DatabaseUnavailableError, TwinlockError
 

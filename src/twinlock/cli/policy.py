@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from twinlock.accounts.roles import role_problem
-from twinlock.app import Flows
 from twinlock.cli import output
 from twinlock.cli.lookup import User, require_account
+from twinlock.composition import Flows
 from twinlock.core.proof import Acr
 from twinlock.flows.outcomes import Refused
 from twinlock.policies.policy import Demands, Kind, Policy

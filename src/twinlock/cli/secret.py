@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from twinlock.app import Flows
 from twinlock.cli import output
+from twinlock.composition import Flows
 from twinlock.config.settings import Settings, load_master_keys
 from twinlock.core.keyring import Keyring
 from twinlock.flows.rotation import OldKeyUses, Resealed, SecretRotation

@@ -10,10 +10,10 @@ from sqlalchemy import Row
 from twinlock.accounts.directory import Account
 from twinlock.accounts.password_check import NewHash
 from twinlock.accounts.password_policy import RECOMMENDED_LENGTH, PasswordProblem
-from twinlock.app import Flows
 from twinlock.cli import output
 from twinlock.cli.importing import import_users
 from twinlock.cli.lookup import User, read_full_name, read_roles, require_account
+from twinlock.composition import Flows
 from twinlock.core.secrets import from_base64url, to_base64url
 from twinlock.flows.administration import NewAccount
 from twinlock.flows.outcomes import Refused

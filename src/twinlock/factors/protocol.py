@@ -4,7 +4,7 @@ A factor is one object with one attribute and four methods. Enrolling and verify
 ceremonies of two halves; between them the client holds the options and the server the
 state, sealed with the pending login, enrollment or reauthentication.
 
-Adding a factor costs one folder, two templates, one line in ``app.py`` and one migration,
+Adding a factor costs one folder, two templates, one line in ``composition.py`` and one migration,
 and it must pass the shared suite in ``tests/factors/suite.py``: works once, not twice, not
 for another account, not after removal, not with garbage.
 """

@@ -1,4 +1,4 @@
-"""What every flow stands on, put together once by ``app.py``."""
+"""What every flow stands on, put together once by ``composition.py``."""
 
 from dataclasses import dataclass, field
 

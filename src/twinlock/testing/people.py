@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from twinlock.accounts.directory import Account
-from twinlock.app import Twinlock, build_flows
+from twinlock.app import Twinlock
+from twinlock.composition import build_flows
 from twinlock.core.proof import Acr, AuthenticationContext, Continued
 from twinlock.flows.administration import Administration, NewAccount
 from twinlock.flows.opening import Transport
