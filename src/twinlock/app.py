@@ -1,6 +1,7 @@
 """What applications hold: `Twinlock`, and the login server's own application."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -29,6 +30,8 @@ from twinlock.web.server import add_server_parts
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
     from sqlalchemy.orm import Session
+
+log = logging.getLogger("twinlock")
 
 
 class Twinlock:
@@ -67,6 +70,7 @@ class Twinlock:
         self._scopes = frozenset(scopes)
         self._clock = clock
         self._prefix = ""
+        self._has_pages = False
         self._lock = threading.Lock()
         self._running: Runtime | None = None
         self._word = HostWord(lambda: self.runtime)
@@ -148,6 +152,8 @@ class Twinlock:
                 self._hooks.loop = _running_loop()
                 parts = self._running.parts
                 parts.database.committed = partial(self._hooks.committed, parts)
+                if parts.mail and not self._has_pages and self.settings.mail_links is None:
+                    log.warning("mail_links_without_pages")
                 self._running.sight.start()
                 self._running.upkeep.start()
                 self._running.delivery.start()
@@ -242,17 +248,37 @@ class Twinlock:
         """
         return WholeApi(lifespan=self.lifespan)
 
-    def install(self, app: FastAPI, *, prefix: str = "") -> None:
+    def install(self, app: FastAPI, *, prefix: str = "", pages: bool = False) -> None:
         """Give *app* sign-in routes, and its own routes their users.
 
         Adds the routes under *prefix*, a middleware of three lines that lets ``CurrentUser``
         find this instance, and the token URL of *Authorize* in ``/docs``. Everything else of
         the application stays as it is.
+
+        Args:
+            prefix: What the paths of our routes begin with.
+            pages: Whether there are pages for people as well; they need ``twinlock[pages]``.
+
+        Raises:
+            ConfigurationError: The pages cannot be shown.
         """
         self._prefix = prefix
         app.include_router(self.router(), prefix=prefix)
         app.add_middleware(Presence, instance=self)
         write_token_url(app, f"{prefix}/token".lstrip("/"))
+        if pages:
+            self.add_pages(app)
+
+    def add_pages(self, app: FastAPI) -> None:
+        """Give *app* pages for people, under the prefix of `install`, which comes first.
+
+        Raises:
+            ConfigurationError: The pages cannot be shown.
+        """
+        if not _has_pages():
+            raise ConfigurationError("Pages need more: pip install 'twinlock[pages]'")
+        self._has_pages = True
+        _add_pages(app, self.settings, self._prefix)
 
 
 def _declare_changed(runtime: Runtime, host_id: str, *, is_password: bool) -> None:
@@ -292,7 +318,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
         else None,
     )
     if auth.settings.pages_enabled and _has_pages():
-        _add_pages(app, auth.settings)
+        auth.add_pages(app)
     return app
 
 
@@ -301,7 +327,7 @@ def _has_pages() -> bool:
     return all(find_spec(name) for name in ("babel", "jinja2"))
 
 
-def _add_pages(app: FastAPI, settings: Settings) -> None:
+def _add_pages(app: FastAPI, settings: Settings, prefix: str) -> None:
     from twinlock.pages.install import install_pages
 
     try:
@@ -309,6 +335,7 @@ def _add_pages(app: FastAPI, settings: Settings) -> None:
             app,
             service=settings.service_name,
             least_password=settings.password_min_length,
+            prefix=prefix,
             templates=settings.pages_templates,
             stylesheet=settings.pages_stylesheet,
             logo=settings.pages_logo,

@@ -292,7 +292,7 @@ def _mail_office(settings: Settings, *, prefix: str) -> MailOffice | None:
         return None
     else:
         transport = FolderTransport(settings.data_dir / "mail")
-    link_base = settings.base_url + prefix
+    link_base = settings.mail_links or settings.base_url + prefix
     return MailOffice(transport, Letterhead(settings.service_name, settings.mail_from, link_base))
 
 

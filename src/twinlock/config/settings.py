@@ -11,7 +11,7 @@ from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Final, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
@@ -206,6 +206,14 @@ class Settings(ExplainedSettings):
         example="Example <no-reply@example.com>",
         follows=lambda above: f"no-reply@{_mail_host(above['base_url'])}",
         default_text="`no-reply@<host of the base URL>`",
+    )
+    mail_links: Annotated[str, AfterValidator(values.read_link_base)] | None = setting(
+        None,
+        "What mailed links begin with, where pages of your own take them: an address, with a path "
+        "if there is one.",
+        group=MAIL,
+        example="https://app.example.com/account",
+        default_text="the base URL and the prefix of our routes, where our pages take them",
     )
     mails_24h: int = setting(
         5,
@@ -692,6 +700,9 @@ class Settings(ExplainedSettings):
         is_local = values.is_loopback(values.host_of(self.base_url))
         if self.base_url.startswith("http:") and not is_local:
             yield "base_url", "should begin with https:// in production, but for this machine"
+        links = urlsplit(self.mail_links or "")
+        if links.scheme == "http" and not values.is_loopback(links.hostname or ""):
+            yield "mail_links", "should begin with https:// in production, but for this machine"
         if self.hash_memory_kib < LEAST_HASH_MEMORY_KIB:
             yield "hash_memory_kib", f"should be {LEAST_HASH_MEMORY_KIB} or more in production"
         if self.hash_iterations < LEAST_HASH_ITERATIONS:

@@ -11,7 +11,7 @@ from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
@@ -29,6 +29,7 @@ _ORIGIN: Final = re.compile(
     r"(?::(?P<port>\d{1,5}))?",
     re.ASCII,
 )
+_LINK_PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)*", re.ASCII)
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _LAST_PORT: Final = 65535
 _USERINFO: Final = re.compile(r"(://[^:]*):.*@", re.DOTALL)
@@ -97,6 +98,15 @@ def read_origin(given: str) -> str:
     if not 0 < port <= _LAST_PORT:
         raise ValueError("names a port that does not exist")
     return f"{scheme}://{host}" if port == _DEFAULT_PORTS[scheme] else f"{scheme}://{host}:{port}"
+
+
+def read_link_base(given: str) -> str:
+    """Return an address that links begin with: an origin, and a path without a final slash."""
+    parts = urlsplit(given)
+    path = parts.path.rstrip("/")
+    if parts.query or parts.fragment or not _LINK_PATH.fullmatch(path):
+        raise ValueError("should be an address such as https://app.example.com/account")
+    return read_origin(f"{parts.scheme}://{parts.netloc}") + path
 
 
 def read_host(given: str) -> str:

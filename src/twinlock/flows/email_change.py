@@ -66,6 +66,17 @@ class EmailChange:
             return self._changes.tell(done, now=now)
         return done
 
+    def look(self, token: str, *, now: datetime) -> tuple[Account, str] | None:
+        """Return the account of a living link and its address to come; nothing changes."""
+        return self._parts.database.reading(self._look, token, now=now)
+
+    def look_back(self, token: str, *, now: datetime) -> Account | None:
+        """Return the account whose change a living link can stop; nothing changes."""
+        found = self._parts.database.reading(
+            find_link, self._parts, Purpose.EMAIL_CANCEL, token, now=now
+        )
+        return found[1] if found else None
+
     def confirm(self, token: str, caller: Caller, *, now: datetime) -> Account | Refused:
         """Put the new address in force, once; every session ends."""
         try:
@@ -119,6 +130,16 @@ class EmailChange:
             self._mail_cancel(tx, begun, account.email, now=now)
         self._record(tx, EventType.EMAIL_CHANGE_REQUESTED, account, caller, user=user, now=now)
         return replaced
+
+    def _look(self, db: Connection, token: str, *, now: datetime) -> tuple[Account, str] | None:
+        found = find_link(db, self._parts, Purpose.EMAIL_CHANGE, token, now=now)
+        if found is None:
+            return None
+        try:
+            state = self._verifying.open_state(found[0])
+        except SealBrokenError:
+            return None
+        return found[1], (state or b"").decode()
 
     def _may_mail(
         self, tx: Connection, account: Account, address: EmailAddress, *, now: datetime

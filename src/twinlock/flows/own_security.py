@@ -22,10 +22,12 @@ _EVENTS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """An account's locks, its sessions, and the newest of its history."""
+    """An account's locks, its address, its sessions, and the newest of its history."""
 
     authenticators: Sequence[Authenticator]
     recovery_codes_left: int
+    email: str | None
+    is_email_verified: bool
     sessions: Sequence[Session]
     events: Sequence[Row[Any]]
 
@@ -52,4 +54,11 @@ class OwnSecurity:
             case _:
                 return Denied()
         events = audit.list_events(db, subject=user.id, before=audit.NEWEST, limit=_EVENTS)
-        return Security(found, left, sessions.find_sessions(db, user.id, now=now), events)
+        return Security(
+            authenticators=found,
+            recovery_codes_left=left,
+            email=account.email if account else None,
+            is_email_verified=account is not None and account.is_email_verified,
+            sessions=sessions.find_sessions(db, user.id, now=now),
+            events=events,
+        )

@@ -75,6 +75,11 @@ class Recovery:
         """Ask for a link, for a username or an e-mail address."""
         return self._parts.database.transaction_once(self._ask, name, caller, now=now)
 
+    def look(self, token: str, *, now: datetime) -> Account | None:
+        """Return whose living link this is; looking changes nothing."""
+        found = self._parts.database.reading(self._find, token, now=now)
+        return found.account if found else None
+
     def begin_reset(self, token: str, password: str, *, now: datetime) -> ResetBegun | Refused:
         """Check a link and a password. An unacceptable password leaves the link as it is."""
         found = self._parts.database.reading(self._find, token, now=now)

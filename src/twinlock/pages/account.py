@@ -1,6 +1,6 @@
 """``/account``: what protects the own account, and the change of its password."""
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
@@ -24,8 +24,11 @@ from twinlock.pages.visitor import (
 )
 from twinlock.web.deps import From, Now, Running
 from twinlock.web.password_change import change_password
+from twinlock.web.runtime import Runtime
 
 pages = page_router()
+
+_MAX_EMAIL: Final = 1024
 
 
 @pages.get("/")
@@ -48,6 +51,8 @@ async def show_security(
         visitor=visitor,
         here="security",
         found=found,
+        can_mail=runtime.parts.mail is not None,
+        are_ours=runtime.parts.accounts.are_ours,
         sentence=activity.sentence,
         is_alarm=activity.is_alarm,
     )
@@ -56,9 +61,7 @@ async def show_security(
 @pages.get("/account/password")
 async def show_password(visitor: Looking, request: Request, runtime: Running) -> HTMLResponse:
     """Ask for the current password and the next."""
-    found = await runtime.workers.run(runtime.factors.list_factors, visitor.user)
-    has_factor = not isinstance(found, Denied) and bool(found.authenticators)
-    require_fresh(runtime, visitor, "/account/password", has_factor=has_factor)
+    await _require_fresh(runtime, visitor, "/account/password")
     return _password_page(request, visitor)
 
 
@@ -90,6 +93,57 @@ async def set_password(
             return _password_page(request, visitor, status=400, error=code)
         case Denied():
             raise SeeOtherError(f"{runtime.prefix}/login")
+
+
+@pages.get("/account/email")
+async def show_email(visitor: Looking, request: Request, runtime: Running) -> HTMLResponse:
+    """Ask for another e-mail address."""
+    await _require_fresh(runtime, visitor, "/account/email")
+    return _email_page(request, visitor, visitor.user.email or "")
+
+
+@pages.post("/account/email")
+async def set_email(
+    visitor: Acting, request: Request, form: Form, runtime: Running, caller: From, now: Now
+) -> Response:
+    """Mail the links; other sessions end, and the address stays what it is for now."""
+    email = form.text("email").strip()[:_MAX_EMAIL]
+    done = await runtime.workers.run(
+        runtime.email_change.begin,
+        visitor.user,
+        email,
+        caller,
+        transport=Transport.COOKIE,
+        now=now,
+    )
+    match done:
+        case SignedIn():
+            return with_session(runtime, home(runtime, note="email_asked"), done)
+        case StepUpRequired():
+            raise prove_again(runtime, "/account/email")
+        case Refused(code=code):
+            return _email_page(request, visitor, email, status=400, error=code)
+        case Denied():
+            raise SeeOtherError(f"{runtime.prefix}/login")
+
+
+async def _require_fresh(runtime: Runtime, visitor: Visitor, back: str) -> None:
+    found = await runtime.workers.run(runtime.factors.list_factors, visitor.user)
+    has_factor = not isinstance(found, Denied) and bool(found.authenticators)
+    require_fresh(runtime, visitor, back, has_factor=has_factor)
+
+
+def _email_page(
+    request: Request,
+    visitor: Visitor,
+    email: str,
+    *,
+    status: int = 200,
+    error: str | None = None,
+) -> HTMLResponse:
+    return page(
+        request, "account/email.html", status=status, visitor=visitor, email=email, error=error
+    )
 
 
 def _password_page(

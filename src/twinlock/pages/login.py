@@ -222,6 +222,7 @@ def _sign_in_page(
         csrf=form_token(runtime, secret),
         next=there or "",
         error=error,
+        can_recover=runtime.parts.mail is not None,
         name=name,
         passkey_login=asked.handle if asked else "",
         options=passkey.written(asked.options if asked else None),

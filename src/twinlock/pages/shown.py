@@ -32,6 +32,9 @@ NOTES: Final = {
     "passkey_denied": texts.mark(
         "The passkey could not be checked. Try again, or sign in with your password."
     ),
+    "email_asked": texts.mark(
+        "We sent a link to the new address. Until you open it, nothing changes."
+    ),
     "codes_kept": texts.mark("Your recovery codes are in a safe place."),
 }
 """What a page says of the change that led to it."""
