@@ -1,7 +1,4 @@
-"""An application whose tests need nobody to sign in.
-
-TWINLOCK_ENVIRONMENT=development uvicorn --app-dir examples/own_tests app:create_app --factory
-"""
+"""An application whose tests need nobody to sign in."""
 
 from datetime import timedelta
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The application's own tests: pytest examples/own_tests."""
+"""The application's own tests."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,7 +1,4 @@
-"""A service without a database: it checks the access tokens of a login server elsewhere.
-
-ISSUER=http://localhost:8000 uvicorn --app-dir examples/several_services service:app --port 8001
-"""
+"""A service without a database: it checks the access tokens of a login server elsewhere."""
 
 import os
 from typing import Annotated

@@ -1,9 +1,4 @@
-"""After: the same routes, users and phones, with Twinlock behind them.
-
-twinlock init
-twinlock user import examples/tutorial_upgraded/before.py
-uvicorn --app-dir examples/tutorial_upgraded after:app
-"""
+"""After: the same routes, users and phones, with Twinlock behind them."""
 
 from fastapi import FastAPI
 

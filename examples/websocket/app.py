@@ -1,7 +1,4 @@
-"""A chat for signed-in people, guarded for as long as a connection is open.
-
-Run it from the repository: .venv/bin/python -m uvicorn --app-dir examples/websocket app:app
-"""
+"""A chat for signed-in people, guarded for as long as a connection is open."""
 
 import contextlib
 

@@ -79,11 +79,13 @@ class Place:
             assert server.wait(timeout=30) in {0, -signal.SIGTERM}
 
 
-def wait_until_ready(client: httpx2.Client, server: subprocess.Popen[bytes]) -> None:
+def wait_until_ready(
+    client: httpx2.Client, server: subprocess.Popen[bytes], *, path: str = "/readyz"
+) -> None:
     """Ask until the server answers; between two questions, wait for it to end."""
     for _ in range(600):
         with contextlib.suppress(httpx2.TransportError):
-            if client.get("/readyz").status_code == 200:
+            if client.get(path).status_code == 200:
                 return
         with contextlib.suppress(subprocess.TimeoutExpired):
             pytest.fail(f"the server has ended: {server.wait(timeout=0.1)}")

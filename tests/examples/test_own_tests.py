@@ -46,7 +46,7 @@ def test_the_suite_of_the_example_refuses_to_run_in_production(tmp_path: Path) -
 
 def test_the_page_quotes_the_example_as_it_is() -> None:
     source = (OWN_TESTS / "test_app.py").read_text()
-    first, _, phone = blocks(DOCS / "how-to" / "test-your-app.md", "python")
+    first, *_, phone = blocks(DOCS / "how-to" / "test-your-app.md", "python")
 
     assert first in source
     assert textwrap.indent(phone, "    ") in source

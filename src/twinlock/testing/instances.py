@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
+from twinlock.accounts.directory import Directory
 from twinlock.app import Twinlock
 from twinlock.config.settings import Settings
 from twinlock.core.clock import Clock
@@ -26,22 +27,31 @@ class Instances:
         self._at_the_end = ExitStack()
 
     def __call__(
-        self, own: Twinlock | None = None, *, scopes: Iterable[str] = (), **changes: Any
+        self,
+        own: Twinlock | None = None,
+        *,
+        directory: Directory | None = None,
+        scopes: Iterable[str] = (),
+        **changes: Any,
     ) -> Twinlock:
         """Return an instance that runs on the test's installation, by the test's clock.
 
         Args:
             own: The instance of your application, if it makes one itself. Until the test is
                 over it works here, and then as before.
+            directory: The host's own users, of a new instance.
             scopes: The scopes that a client may ask for, of a new instance.
             changes: Settings that are to differ from the installation's.
 
         Raises:
             ConfigurationError: A setting is wrong, or these are production's.
+            TypeError: An instance of the application keeps its own directory and scopes.
         """
+        if own is not None and (directory is not None or tuple(scopes)):
+            raise TypeError("directory and scopes are those of the instance that is given")
         settings = changed(self._settings, **changes) if changes else self._settings
         if own is None:
-            auth = Twinlock(settings, scopes=scopes, clock=self._clock)
+            auth = Twinlock(settings, directory=directory, scopes=scopes, clock=self._clock)
         else:
             auth = self._move(own, settings)
         self._at_the_end.callback(auth.close)

@@ -1,10 +1,14 @@
 """Accounts for tests, and signing in as them without the password dance."""
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from twinlock.accounts.directory import Account
+from sqlalchemy import Connection
+
+from twinlock.accounts.directory import Account, DirectoryEntry
 from twinlock.app import Twinlock
 from twinlock.composition import build_flows
 from twinlock.core.proof import Acr, AuthenticationContext, Continued
@@ -12,6 +16,9 @@ from twinlock.flows.administration import Administration, NewAccount
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import IssuedTokens
 from twinlock.testing.installation import OPERATOR, refuse_production
+from twinlock.web.runtime import Runtime
+
+T = TypeVar("T")
 
 _AMR: Final = {
     Acr.AAL1: ("pwd",),
@@ -41,10 +48,12 @@ def create_user(
 
     Raises:
         ConfigurationError: The installation is in production.
-        ValueError: There cannot be such an account.
+        ValueError: There cannot be such an account, or accounts are the host's to make.
     """
     administration = administration_of(auth)
     runtime = auth.runtime
+    if runtime.asking is not None:
+        raise ValueError(f"{username!r}: users are your directory's: add them to your own table")
     new_hash = None if password is None else runtime.password_check.new_hash(password)
     new = NewAccount(username, password=new_hash, **given)
     created = administration.create(new, OPERATOR, now=runtime.clock())
@@ -76,7 +85,8 @@ class LoginAs:
         whatever ends sessions.
 
         Args:
-            user: An account, or the name of one, which is made if there is none.
+            user: An account, or the name of one, which is made if there is none. Where users
+                are the host's: the name that its directory finds one by.
             acr: How strongly the sign-in is to count: ``aal1``, ``aal2`` or ``phr``.
             amr: The methods it is to have used; by default what is usual for the *acr*.
             scope: What its token is to carry.
@@ -85,7 +95,7 @@ class LoginAs:
 
         Raises:
             ConfigurationError: The installation is in production.
-            ValueError: *acr* is none of the three.
+            ValueError: *acr* is none of the three, or the host's directory finds nobody.
         """
         auth = self._nearest() if auth is None else auth
         refuse_production(auth.settings)
@@ -104,7 +114,49 @@ class LoginAs:
 def _account(auth: Twinlock, user: Account | str) -> Account:
     """Return the account as it is now: its generation may have risen since."""
     name = user if isinstance(user, str) else user.username
+    if auth.runtime.asking is not None:
+        return _wait(auth, _account_of_host(auth.runtime, name))
     return administration_of(auth).find(name) or create_user(auth, name)
+
+
+async def _account_of_host(runtime: Runtime, name: str) -> Account:
+    """Return an account of the host's, with the subject that its first sign-in would write."""
+    entry = None if runtime.asking is None else await runtime.asking.find(name)
+    if entry is None:
+        raise ValueError(f"{name!r}: your directory finds nobody; add the user to your own table")
+    return await runtime.workers.run(_with_subject, runtime, name, entry)
+
+
+def _with_subject(runtime: Runtime, name: str, entry: DirectoryEntry) -> Account:
+    accounts, now = runtime.parts.accounts, runtime.clock()
+
+    def write(tx: Connection) -> Account:
+        account = accounts.find(tx, name, entry)
+        if account is None:
+            raise LookupError(name)
+        accounts.write_subject(tx, account, now=now)
+        return account
+
+    return runtime.parts.database.transaction(write)
+
+
+def _wait(auth: Twinlock, asked: Coroutine[Any, Any, T]) -> T:
+    """Return what a coroutine does: on the application's loop, to which its engine may belong.
+
+    A test that runs on that loop itself cannot wait for it, and gets a loop of its own.
+    """
+    loop = auth._hooks.loop
+    if loop is not None and loop.is_running() and loop is not _running_loop():
+        return asyncio.run_coroutine_threadsafe(asked, loop).result()
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, asked).result()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _sign_in(

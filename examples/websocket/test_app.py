@@ -3,19 +3,17 @@
 from collections.abc import Iterator
 
 import pytest
+from app import app, auth
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from tests.examples.conftest import EXAMPLES, load
 from twinlock.testing import Instances, LoginAs
 
 
 @pytest.fixture
 def client(twinlock_auth: Instances) -> Iterator[TestClient]:
-    """The example on an installation of this test."""
-    example = load(EXAMPLES / "websocket" / "app.py")
-    twinlock_auth(example.auth)
-    with TestClient(example.app, base_url="http://localhost:8000") as client:
+    twinlock_auth(auth)
+    with TestClient(app) as client:
         yield client
 
 
