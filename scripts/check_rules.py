@@ -58,9 +58,9 @@ HOSTS_OWN = ("contrib/*",)
 ORM = ("sqlalchemy.ext.asyncio", "sqlalchemy.ext.declarative", "sqlalchemy.orm")
 # Heavy, and most apps never use them: they may be imported where they are needed.
 LATE_IMPORTS = (
-    "aiosmtplib", "alembic", "argon2", "bcrypt", "dotenv", "httpx2", "jinja2", "psycopg", "rich",
-    "segno", "twinlock.cli", "twinlock.migrations", "twinlock.pages", "twinlock.testing", "uvicorn",
-    "webauthn",
+    "aiosmtplib", "alembic", "argon2", "bcrypt", "dotenv", "httpx2", "jinja2", "opentelemetry",
+    "prometheus_client", "psycopg", "rich", "segno", "twinlock.cli", "twinlock.migrations",
+    "twinlock.pages", "twinlock.telemetry", "twinlock.testing", "uvicorn", "webauthn",
 )  # fmt: skip
 # Packages that promise a name to users, and load it when it is first asked for (PEP 562).
 PUBLIC_PACKAGES = ("__init__.py", "testing/__init__.py", "tokens/__init__.py")

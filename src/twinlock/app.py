@@ -3,9 +3,8 @@
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Unpack, cast
 from uuid import UUID
@@ -19,9 +18,11 @@ from twinlock.composition import build_runtime, close_runtime
 from twinlock.config.settings import Settings
 from twinlock.core.clock import Clock, utc_now
 from twinlock.core.errors import ConfigurationError
+from twinlock.telemetry.tracing import telemetry
 from twinlock.web.hooks import H, Hook, HookArguments, Hooks
 from twinlock.web.host_word import HostWord, Taken
 from twinlock.web.inclusion import is_present, prefix_in, settle
+from twinlock.web.observing import Observer
 from twinlock.web.origin import OwnOrigin
 from twinlock.web.presence import Presence, write_token_url
 from twinlock.web.runtime import Runtime
@@ -30,6 +31,8 @@ from twinlock.web.server import add_server_parts
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
     from sqlalchemy.orm import Session
+
+    from twinlock.telemetry.metrics import Metrics
 
 log = logging.getLogger("twinlock")
 
@@ -73,6 +76,7 @@ class Twinlock:
         self._has_pages = False
         self._lock = threading.Lock()
         self._running: Runtime | None = None
+        self._observers: list[Observer] = []
         self._word = HostWord(lambda: self.runtime)
         self.second_factor = SecondFactor(lambda: self.runtime)
 
@@ -150,14 +154,38 @@ class Twinlock:
                     directory=self._directory,
                 )
                 self._hooks.loop = _running_loop()
-                parts = self._running.parts
-                parts.database.committed = partial(self._hooks.committed, parts)
-                if parts.mail and not self._has_pages and self.settings.mail_links is None:
+                self._watch(self._running)
+                if (
+                    self._running.parts.mail
+                    and not self._has_pages
+                    and self.settings.mail_links is None
+                ):
                     log.warning("mail_links_without_pages")
                 self._running.sight.start()
                 self._running.upkeep.start()
                 self._running.delivery.start()
             return self._running
+
+    def observe(self, observer: Observer) -> None:
+        """Tell *observer* what happens here, from the next start on: for metrics.
+
+        Unlike a hook it is told at once, on the thread of the request, of every event.
+        """
+        self._observers.append(observer)
+
+    def _watch(self, runtime: Runtime) -> None:
+        def committed(events: Sequence[object]) -> None:
+            for observer in self._observers:
+                observer.committed(events)
+            self._hooks.committed(runtime.parts, events)
+
+        def looked_around() -> None:
+            pool = runtime.hash_pool
+            for observer in self._observers:
+                observer.looked_around(hashes=pool.taken, places=pool.places)
+
+        runtime.parts.database.committed = committed
+        runtime.sight.looked_around = looked_around
 
     def forget(
         self, account_id: int | str | UUID, *, db: "Session | AsyncSession | None" = None
@@ -300,8 +328,13 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     """
     auth = Twinlock(settings, clock=clock)
     docs = auth.settings.docs_enabled
+    metrics = None
+    if auth.settings.metrics_port is not None:
+        metrics = _metrics()
+        auth.observe(metrics)
     app = FastAPI(
         title=auth.settings.service_name,
+        telemetry=telemetry(),
         docs_url="/docs" if docs else None,
         redoc_url=None,
         openapi_url="/openapi.json" if docs else None,
@@ -316,10 +349,24 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
         own_origin=OwnOrigin(auth.settings.base_url, other_origins=())
         if auth.settings.is_production
         else None,
+        observer=metrics,
     )
     if auth.settings.pages_enabled and _has_pages():
         auth.add_pages(app)
     return app
+
+
+def _metrics() -> "Metrics":
+    if find_spec("prometheus_client") is None:
+        raise ConfigurationError(
+            "TWINLOCK_METRICS_PORT is set, and what counts is not installed. "
+            "Type: pip install 'twinlock[metrics]'"
+        )
+    from prometheus_client import CollectorRegistry
+
+    from twinlock.telemetry.metrics import Metrics
+
+    return Metrics(CollectorRegistry())
 
 
 def _has_pages() -> bool:

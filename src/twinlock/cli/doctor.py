@@ -26,13 +26,12 @@ from twinlock.core import clock
 from twinlock.core.errors import ConfigurationError, TwinlockError
 from twinlock.core.secrets import new_secret
 from twinlock.flows import checkup
-from twinlock.flows.rotation import SecretRotation
+from twinlock.flows.signals import OUTBOX_TOLERANCE, SIGNING_KEY_TOLERANCE, Signals, read_signals
 
 SAMPLE: Final = 1_000
 SLOW_HASH_MILLISECONDS: Final = 1_000
 LEAST_FREE_BYTES: Final = 100 * 2**20
 SCARCE_FREE_BYTES: Final = 2**30
-OUTBOX_TOLERANCE: Final = timedelta(minutes=10)
 CLOCK_TOLERANCE: Final = timedelta(seconds=5)
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -71,6 +70,7 @@ class Examined:
 
     settings: Settings
     flows: Flows
+    signals: Signals
     deep: bool
 
 
@@ -106,8 +106,9 @@ def examine(*, deep: bool) -> Iterator[Finding]:
             yield Finding("database", State.WRONG, output.advice(error))
             return
         yield Finding("database", State.OK, "The keys open it, and it is at our revision.")
+        examined = Examined(settings, flows, read_signals(flows.parts), deep)
         for check in CHECKS:
-            yield from check(Examined(settings, flows, deep))
+            yield from check(examined)
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
@@ -183,7 +184,15 @@ def _signing_keys(examined: Examined) -> Iterator[Finding]:
             f"Key {kid} does not open: its row was changed, or its master key is gone.",
             f"Type: twinlock key rotate && twinlock key retire {kid}",
         )
-    if not broken:
+    age = examined.signals.signing_key_age
+    if age is not None and age > SIGNING_KEY_TOLERANCE:
+        yield Finding(
+            "signing keys",
+            State.WARNING,
+            f"One key has been signing for {age.days} days.",
+            "Type: twinlock key rotate",
+        )
+    elif not broken:
         yield Finding("signing keys", State.OK, "All that are in use open.")
 
 
@@ -221,8 +230,8 @@ def _factor_secrets(examined: Examined) -> Iterator[Finding]:
 
 
 def _master_keys(examined: Examined) -> Iterator[Finding]:
-    count = len(examined.flows.parts.keyring.ids)
-    if SecretRotation(examined.flows.parts).is_unfinished():
+    count = examined.signals.master_keys
+    if examined.signals.is_rotation_unfinished:
         yield Finding(
             "master keys",
             State.WARNING,
@@ -268,8 +277,7 @@ def _mail(examined: Examined) -> Iterator[Finding]:
 
 
 def _outbox(examined: Examined) -> Iterator[Finding]:
-    oldest = checkup.oldest_mail(examined.flows.parts)
-    waits = examined.flows.parts.clock() - oldest if oldest else timedelta(0)
+    waits = examined.signals.mail_waits
     if waits > OUTBOX_TOLERANCE:
         minutes = int(waits.total_seconds() // 60)
         yield Finding(
@@ -297,7 +305,7 @@ def _hash(examined: Examined) -> Iterator[Finding]:
 
 
 def _admin(examined: Examined) -> Iterator[Finding]:
-    if checkup.has_admin(examined.flows.parts):
+    if examined.signals.admins:
         yield Finding("administrator", State.OK, "There is one.")
         return
     yield Finding("administrator", State.WARNING, "There is none.", f"Type: {output.CREATE_ADMIN}")

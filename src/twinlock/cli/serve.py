@@ -7,8 +7,10 @@ import shutil
 import signal
 import socket
 import sys
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
@@ -19,6 +21,7 @@ from twinlock.cli import output
 from twinlock.cli.init import Initialised, initialise, told_of_admin
 from twinlock.config.settings import Settings
 from twinlock.flows import checkup
+from twinlock.telemetry.exposition import exposed, shared_counts
 from twinlock.web.logging import log_config
 
 if TYPE_CHECKING:
@@ -59,8 +62,9 @@ def serve(
         done = initialise(settings) if init else None
         with output.opened(settings) as flows:
             has_admin = checkup.has_admin(flows.parts)
-        _greet(settings, done, has_admin=has_admin, as_json=json)
-        _run(settings, listener)
+        with _counted(settings):
+            _greet(settings, done, has_admin=has_admin, as_json=json)
+            _run(settings, listener)
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -89,6 +93,28 @@ def _why_not(error: OSError, settings: Settings) -> str:
             return f"{place} needs rights that this user does not have. Choose a port above 1023."
         case _:
             return f"{place} cannot be listened on: {error.strerror}. Change TWINLOCK_HOST."
+
+
+@contextmanager
+def _counted(settings: Settings) -> Iterator[None]:
+    """Let Prometheus ask while the server runs, where a port is set for it."""
+    port, host = settings.metrics_port, settings.metrics_host
+    if port is None:
+        yield
+        return
+    if find_spec("prometheus_client") is None:
+        output.refuse("TWINLOCK_METRICS_PORT needs: pip install 'twinlock[metrics]'")
+    with shared_counts() as folder, output.opened(settings) as flows, ExitStack() as stack:
+        try:
+            stack.enter_context(
+                exposed(host, port, folder=folder, parts=flows.parts, version=__version__)
+            )
+        except OSError as error:
+            output.refuse(
+                f"TWINLOCK_METRICS_PORT: {host} port {port} cannot be listened on: "
+                f"{error.strerror}."
+            )
+        yield
 
 
 def _greet(settings: Settings, done: Initialised | None, *, has_admin: bool, as_json: bool) -> None:

@@ -25,6 +25,7 @@ from twinlock.throttle.policy import FamiliarFor, Limit, Rule, ThrottleRules
 
 INSTALLATION: Final = "Installation"
 SERVER: Final = "Server"
+METRICS: Final = "Metrics"
 PAGES: Final = "Pages"
 DATABASE: Final = "Database"
 KEYS: Final = "Master keys"
@@ -124,6 +125,23 @@ class Settings(ExplainedSettings):
         unit="bytes",
         ge=4_096,
         le=16 * 1_048_576,
+    )
+
+    metrics_port: int | None = setting(
+        None,
+        "The TCP port on which `twinlock serve` tells Prometheus what it counted, at `/metrics`. "
+        "Needs `twinlock[metrics]`.",
+        group=METRICS,
+        example="9464",
+        default_text="none: nothing is counted",
+        ge=1,
+        le=65_535,
+    )
+    metrics_host: Annotated[str, AfterValidator(values.read_host)] = setting(
+        "127.0.0.1",
+        "The address of that port. Whoever reaches it reads how many people sign in.",
+        group=METRICS,
+        example="10.0.0.7",
     )
 
     pages_enabled: bool = setting(

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, Protocol, runtime_checkable
 
 from sqlalchemy import Connection, inspect
@@ -17,7 +17,6 @@ from twinlock.factors.authenticators.store import SealBroken
 from twinlock.factors.protocol import Batch
 from twinlock.flows.parts import Parts
 from twinlock.installation import store as installation
-from twinlock.mail import store as outbox
 from twinlock.tokens import store as signing_keys
 from twinlock.tokens.signing_keys import StoredKey, open_key
 
@@ -149,11 +148,6 @@ def is_seal_broken(db: Connection, parts: Parts, row: SubjectRow) -> bool:
         return False
     account = parts.accounts.get(db, row.id)
     return account is not None and account.seal == row.seal
-
-
-def oldest_mail(parts: Parts) -> datetime | None:
-    """Return since when the oldest mail that is not delivered waits."""
-    return parts.database.reading(outbox.oldest_waiting)
 
 
 def _has_installation(db: Connection) -> bool:

@@ -19,6 +19,14 @@ LEASE: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """What is not delivered yet."""
+
+    mails: int
+    oldest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Outgoing:
     """A mail that is to be delivered.
 
@@ -93,7 +101,7 @@ RESEAL_MAIL = (
     .values(sealed=bindparam("new"))
 )
 VOID_EVERY_MAIL = update(outbox).where(_WAITS).values(sealed=None)
-OLDEST_WAITING = select(func.min(outbox.c.created_at)).where(_WAITS)
+COUNT_WAITING = select(func.count(), func.min(outbox.c.created_at)).where(_WAITS)
 DELETE_OLD = delete(outbox).where(
     outbox.c.id.in_(
         select(outbox.c.id)
@@ -179,10 +187,10 @@ def void_every_mail(tx: Connection) -> int:
     return tx.execute(VOID_EVERY_MAIL).rowcount
 
 
-def oldest_waiting(db: Connection) -> datetime | None:
-    """Return since when the oldest waiting mail waits."""
-    oldest: datetime | None = db.execute(OLDEST_WAITING).scalar_one()
-    return oldest
+def count_waiting(db: Connection) -> Waiting:
+    """Return how many mails wait, and since when."""
+    mails, oldest = db.execute(COUNT_WAITING).one()
+    return Waiting(mails, oldest)
 
 
 def expire(tx: Connection, *, before: datetime, limit: int) -> int:

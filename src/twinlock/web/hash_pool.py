@@ -85,6 +85,11 @@ class HashPool:
         self.places = threads * (1 + waiting_per_thread)
         self._crew = _Crew(self.places)
 
+    @property
+    def taken(self) -> int:
+        """How many hashes run or wait in this process."""
+        return self._crew.taken
+
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run *work* on one of the threads, and return or raise what it does.
 
@@ -159,22 +164,22 @@ class _Crew:
 
     places: int
     pid: int = field(default_factory=os.getpid)
-    _taken: int = 0
+    taken: int = 0
     _executor: ThreadPoolExecutor | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def enter(self) -> bool:
         """Take a place; say whether there was one."""
         with self._lock:
-            if self._taken >= self.places:
+            if self.taken >= self.places:
                 return False
-            self._taken += 1
+            self.taken += 1
             return True
 
     def leave(self) -> None:
         """Give a place back."""
         with self._lock:
-            self._taken -= 1
+            self.taken -= 1
 
     def executor(self, threads: int) -> ThreadPoolExecutor:
         """Return the threads; they start one by one as work comes."""

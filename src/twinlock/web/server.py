@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twinlock.core import clock
 from twinlock.web.headers import encoded, with_missing
+from twinlock.web.observing import RequestObserver
 from twinlock.web.origin import OwnOrigin
 from twinlock.web.problems import problem
 
@@ -37,11 +38,13 @@ def add_server_parts(
     cors_origins: Sequence[str],
     is_https: bool,
     own_origin: OwnOrigin | None,
+    observer: RequestObserver | None = None,
 ) -> None:
     """Complete the application of ``twinlock serve``.
 
     Args:
         own_origin: Answers no ``Host`` but its own, as in production; None for any.
+        observer: Told of each request.
     """
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
@@ -54,7 +57,7 @@ def add_server_parts(
             allow_headers=["Authorization", "Content-Type"],
             expose_headers=["Retry-After", "WWW-Authenticate"],
         )
-    app.add_middleware(_Server, is_https=is_https, own_origin=own_origin)
+    app.add_middleware(_Server, is_https=is_https, own_origin=own_origin, observer=observer)
 
 
 class _Server:
@@ -63,8 +66,16 @@ class _Server:
     The log holds the route's template, never path or query: they may carry a secret.
     """
 
-    def __init__(self, app: ASGIApp, *, is_https: bool, own_origin: OwnOrigin | None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        is_https: bool,
+        own_origin: OwnOrigin | None,
+        observer: RequestObserver | None,
+    ) -> None:
         self._app = app
+        self._observer = observer
         self._own_origin = own_origin
         headers = _HEADERS | ({"Strict-Transport-Security": _STRICT_TRANSPORT} if is_https else {})
         self._docs_headers = encoded(headers)
@@ -95,8 +106,16 @@ class _Server:
                 raise  # the answer has begun: the server closes the connection
             await _failed()(scope, receive, send_with_headers)
         finally:
+            seconds = clock.monotonic() - started_at
             if access_log.isEnabledFor(logging.INFO):
-                _log_access(scope, status or 500, clock.monotonic() - started_at)
+                _log_access(scope, status or 500, seconds)
+            if self._observer is not None:
+                self._observer.answered(
+                    method=scope["method"],
+                    route=_template(scope),
+                    status=status or 500,
+                    seconds=seconds,
+                )
 
     def _is_ours(self, scope: Scope) -> bool:
         host = Headers(scope=scope).get("host", "")
@@ -104,16 +123,21 @@ class _Server:
 
 
 def _log_access(scope: Scope, status: int, seconds: float) -> None:
-    route = scope.get("route")
     access_log.info(
         "request_answered",
         extra={
             "method": scope["method"],
-            "route": getattr(route, "path", None),
+            "route": _template(scope),
             "status": status,
             "milliseconds": round(seconds * 1000, 1),
         },
     )
+
+
+def _template(scope: Scope) -> str | None:
+    """Return the path of the request's route as it was declared; never the path itself."""
+    template: str | None = getattr(scope.get("route"), "path", None)
+    return template
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:

@@ -7,7 +7,7 @@ poll of changed sessions runs, and a minute has not passed, the row is not asked
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -71,6 +71,8 @@ class Sight:
         self._polled_at = clock.monotonic()
         self._changed: Mapping[str, datetime] = {}
         self._poll = Poll(self)
+        self.looked_around: Callable[[], None] | None = None
+        """Called behind each look at the database that got through."""
 
     def remembered(self, credential: str) -> User | None:
         """Return the user of a token, or of a prefixed cookie, if memory still holds good."""
@@ -262,6 +264,8 @@ class Poll:
         while not self._stopped.wait(POLL_SECONDS):
             try:
                 self._sight.look_around()
+                if self._sight.looked_around is not None:
+                    self._sight.looked_around()
             except TwinlockError as error:
                 log.warning("poll_failed", extra={"error": type(error).__name__})
             except Exception:
