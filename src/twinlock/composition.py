@@ -38,6 +38,7 @@ from twinlock.flows.liveness import Liveness
 from twinlock.flows.login import Login
 from twinlock.flows.maintenance import count_schemes
 from twinlock.flows.opening import Opening
+from twinlock.flows.own_enrollment import OwnEnrollment
 from twinlock.flows.own_security import OwnSecurity
 from twinlock.flows.own_sessions import OwnSessions
 from twinlock.flows.parts import Parts
@@ -244,11 +245,12 @@ def build_runtime(
         ),
         keys=flows.keys,
         opening=flows.opening,
-        enrollment=Enrollment(parts, flows.counting, flows.verifying, flows.changes, flows.opening),
+        enrollment=Enrollment(parts, flows.verifying, flows.changes, admission),
         login=Login(parts, flows.counting, flows.verifying, admission),
         passkey_login=PasskeyLogin(parts, flows.counting, flows.verifying, admission),
         refresh=Refresh(parts, flows.opening),
         factors=FactorManagement(parts, flows.verifying, flows.changes),
+        own_enrollment=OwnEnrollment(parts, flows.verifying, flows.changes),
         reauthentication=Reauthentication(parts, flows.counting, flows.verifying, flows.opening),
         account=AccountManagement(parts, flows.counting, flows.changes, flows.policy),
         recovery=recovery,

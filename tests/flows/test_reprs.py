@@ -12,7 +12,7 @@ from twinlock.audit.events import Caller
 from twinlock.core.clock import utc_now
 from twinlock.core.proof import SubjectId, Verified
 from twinlock.factors.protocol import Prompt
-from twinlock.flows.factors import EnrollmentBegun
+from twinlock.flows.enrolling import EnrollmentBegun
 from twinlock.flows.outcomes import IssuedCookie, IssuedTokens, SecondFactorRequired
 from twinlock.web.password_step import Submitted
 

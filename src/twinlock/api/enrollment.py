@@ -7,11 +7,12 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from twinlock.api.bodies import Answer, Handle, Label, SignedInOut
 from twinlock.api.factors import EnrollmentOut, FactorOut, FactorsChangedOut
+from twinlock.api.login import EnrollmentRequiredOut, enrollment_required
 from twinlock.api.responses import SIGN_IN_PROBLEMS, with_cookies
+from twinlock.flows.enrolling import EnrollmentBegun
 from twinlock.flows.enrollment import LINK_REQUIRED, EnrolledAndSignedIn
-from twinlock.flows.factors import EnrollmentBegun
 from twinlock.flows.opening import Transport
-from twinlock.flows.outcomes import Denied
+from twinlock.flows.outcomes import Denied, EnrollmentRequired
 from twinlock.web.deps import OWN_SITE, From, Now, Running
 from twinlock.web.problems import login_denied, problem, refusal
 from twinlock.web.routes import router
@@ -60,10 +61,10 @@ async def begin_enrollment(
     return refusal(begun)
 
 
-@api.post("/{method}/confirm", response_model=FactorsChangedOut)
+@api.post("/{method}/confirm", response_model=FactorsChangedOut | EnrollmentRequiredOut)
 async def confirm_enrollment(
     method: str, body: ConfirmEnrollmentIn, runtime: Running, caller: From, now: Now
-) -> Response:
+) -> Response | BaseModel:
     """Confirm the enrollment: signed in, with ten recovery codes."""
     done = await runtime.workers.run(
         runtime.enrollment.finish,
@@ -78,6 +79,8 @@ async def confirm_enrollment(
     )
     if isinstance(done, Denied):
         return login_denied()
+    if isinstance(done, EnrollmentRequired):
+        return enrollment_required(done)
     if not isinstance(done, EnrolledAndSignedIn):
         return refusal(done)
     reply = FactorsChangedOut(

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from twinlock.api.bodies import Answer, Handle, Label, SignedInOut
 from twinlock.api.responses import SIGNED_IN_PROBLEMS, with_cookies
 from twinlock.factors.authenticators.store import Authenticator
-from twinlock.flows.factors import EnrollmentBegun, FactorList, FactorsChanged
+from twinlock.flows.enrolling import EnrollmentBegun
+from twinlock.flows.factors import FactorList, FactorsChanged
 from twinlock.web.deps import From, Now, Running, SameTransport
 from twinlock.web.guard import OwnUser
 from twinlock.web.problems import refusal
@@ -109,9 +110,7 @@ async def begin_enrollment(
     method: str, user: OwnUser, runtime: Running, caller: From, now: Now
 ) -> EnrollmentOut | Response:
     """Begin to enroll an authenticator; nothing changes until it is confirmed."""
-    begun = await runtime.workers.run(
-        runtime.factors.begin_enrollment, user, method, caller, now=now
-    )
+    begun = await runtime.workers.run(runtime.own_enrollment.begin, user, method, caller, now=now)
     if not isinstance(begun, EnrollmentBegun):
         return refusal(begun)
     seconds = int(begun.expires_in.total_seconds())
@@ -130,7 +129,7 @@ async def confirm_enrollment(
 ) -> Response:
     """Confirm an enrollment; with the first authenticator come ten recovery codes."""
     done = await runtime.workers.run(
-        runtime.factors.finish_enrollment,
+        runtime.own_enrollment.finish,
         user,
         method,
         body.enrollment,

@@ -73,6 +73,13 @@ class EnrollmentRequiredOut(BaseModel):
         )
 
 
+def enrollment_required(required: EnrollmentRequired) -> Response | BaseModel:
+    """Return how a login goes on that opens nothing without another factor."""
+    if required.handle is None:
+        return problem(403, "enrollment_required", "Enroll a second factor first.")
+    return EnrollmentRequiredOut.of(required.handle, required)
+
+
 class BeginIn(BaseModel):
     """A pending login."""
 
@@ -106,10 +113,8 @@ async def log_in(
             return SecondFactorRequiredOut.of(required)
         case Throttled() as throttled:
             return too_many_tries(throttled)
-        case EnrollmentRequired(handle=str(handle)) as enrollment:
-            return EnrollmentRequiredOut.of(handle, enrollment)
-        case EnrollmentRequired():
-            return problem(403, "enrollment_required", "Enroll a second factor first.")
+        case EnrollmentRequired() as enrollment:
+            return enrollment_required(enrollment)
         case Denied():
             return login_denied()
 
@@ -137,10 +142,8 @@ async def submit_answer(
     match outcome:
         case SignedIn() as signed_in:
             return with_cookies(runtime, SignedInOut.of(signed_in), signed_in)
-        case EnrollmentRequired(handle=str(handle)) as enrollment:
-            return EnrollmentRequiredOut.of(handle, enrollment)
-        case EnrollmentRequired():
-            return problem(403, "enrollment_required", "Enroll a second factor first.")
+        case EnrollmentRequired() as enrollment:
+            return enrollment_required(enrollment)
         case Throttled() as throttled:
             return too_many_tries(throttled)
         case Denied():

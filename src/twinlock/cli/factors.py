@@ -15,13 +15,8 @@ from twinlock.composition import Flows
 from twinlock.factors.authenticators.store import Authenticator
 from twinlock.factors.protocol import Factor, Prompt
 from twinlock.factors.totp import otpauth
-from twinlock.flows.factor_administration import (
-    CLOCK_DRIFT,
-    TOO_MANY,
-    WRONG_ANSWER,
-    Enrolled,
-    Removed,
-)
+from twinlock.flows.enrolling import CLOCK_DRIFT, TOO_MANY, WRONG_ANSWER
+from twinlock.flows.factor_administration import Enrolled, Removed
 from twinlock.flows.outcomes import Refused
 
 app = output.group("Enroll, list, remove and reset the second factors of an account.")

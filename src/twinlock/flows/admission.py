@@ -29,11 +29,11 @@ from twinlock.factors.authenticators.store import Authenticators
 from twinlock.flows.counting import Counting
 from twinlock.flows.demands import demands_of, enrollable
 from twinlock.flows.devices import TrustedDevices
-from twinlock.flows.enrollment import require_enrollment
 from twinlock.flows.opening import Opened, Opening, Transport
 from twinlock.flows.outcomes import Denied, DeviceCookie, EnrollmentRequired, SignedIn
 from twinlock.flows.parts import Parts
 from twinlock.flows.verifying import Verifying
+from twinlock.flows.waiting_logins import require_enrollment
 from twinlock.policies.policy import Demands
 
 Other = TypeVar("Other")

@@ -11,18 +11,18 @@ from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
-from twinlock.core.proof import Reason, Rejected
-from twinlock.core.secrets import new_id
+from twinlock.core.proof import Rejected
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import Authenticator
 from twinlock.factors.protocol import Factor, Holder, Prompt
 from twinlock.flows import mailing
 from twinlock.flows.changes import Changes
-from twinlock.flows.enrollment import issue_link
-from twinlock.flows.factors import LAST_PASSKEY, describe_all, is_only_way_in, tell_of_factor
+from twinlock.flows.enrolling import TOO_MANY, confirm, is_full, refusal_of, tell_of_factor
+from twinlock.flows.factors import LAST_PASSKEY, describe_all, is_only_way_in
 from twinlock.flows.outcomes import Refused
 from twinlock.flows.parts import Parts
 from twinlock.flows.verifying import Verifying
+from twinlock.flows.waiting_logins import issue_link
 from twinlock.mail.letters import Kind
 
 NO_FACTOR: Final = Refused("not_found", "The account has no such authenticator.")
@@ -31,11 +31,6 @@ SEAL_BROKEN: Final = Refused(
     "seal_broken",
     "The account's authenticators are not those that its seal was made over. Find out who "
     "changed the database; then `twinlock factor reset` starts it anew.",
-)
-TOO_MANY: Final = Refused("too_many_authenticators", "Remove one of this method first.")
-WRONG_ANSWER: Final = Refused("wrong_answer", "That answer does not confirm the authenticator.")
-CLOCK_DRIFT: Final = Refused(
-    "clock_drift", "That code belongs to another time: set the device's clock to automatic."
 )
 
 
@@ -151,22 +146,13 @@ class FactorAdministration:
         those = self._changes.sealed_authenticators(tx, account)
         if those is None:
             return SEAL_BROKEN
-        if sum(one.method == factor.method for one in those) >= factor.max_per_account:
+        if is_full(factor, those):
             return TOO_MANY
-        enrolled = Authenticator(
-            id=new_id(),
-            method=factor.method,
-            label=label,
-            code_digits=factor.code_digits,
-            created_at=now,
-            last_used_at=now,
-        )
-        checked = factor.finish_enrollment(
-            tx, account.subject, enrolled.id, prompt.state or b"", answer, now=now
-        )
-        if isinstance(checked, Rejected):
-            return CLOCK_DRIFT if checked.reason is Reason.CLOCK_DRIFT else WRONG_ANSWER
-        authenticators.insert_authenticator(tx, account.subject, enrolled)
+        state = prompt.state or b""
+        confirmed = confirm(tx, factor, account.subject, state, answer, label, now=now)
+        if isinstance(confirmed, Rejected):
+            return refusal_of(confirmed)
+        enrolled = confirmed.authenticator
         self._changes.raise_generation(tx, account, [*those, enrolled])
         ended = self._changes.end_all(tx, account, now=now)
         recovery_codes: Sequence[str] = ()

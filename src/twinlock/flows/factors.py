@@ -1,20 +1,17 @@
-"""Enrolling, renaming and removing authenticators, and making recovery codes."""
+"""Listing, renaming and removing authenticators, and making recovery codes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
-from twinlock.core.errors import SealBrokenError
 from twinlock.core.principal import User
-from twinlock.core.proof import Acr, Continued, NoSecondFactor, Reason, Rejected, SubjectId
-from twinlock.core.secrets import digest, new_id, new_secret
+from twinlock.core.proof import Acr, Continued, NoSecondFactor, Reason, SubjectId
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import (
     Authenticator,
@@ -22,52 +19,29 @@ from twinlock.factors.authenticators.store import (
     AwaitsEnrollment,
     SealBroken,
 )
-from twinlock.factors.protocol import Describes, Factor, Holder, NamesAccounts
+from twinlock.factors.protocol import Describes, NamesAccounts
 from twinlock.factors.registry import Factors
 from twinlock.flows import mailing
 from twinlock.flows.changes import Allowed, Changes, Replaced
 from twinlock.flows.demands import demands_of
+from twinlock.flows.enrolling import tell_of_factor
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, Refused, SignedIn, StepUpRequired
 from twinlock.flows.parts import Parts
 from twinlock.flows.verifying import Verifying
 from twinlock.mail.letters import Kind
-from twinlock.pending import store as pending_store
-from twinlock.pending.store import Pending, Purpose
 
 Other = TypeVar("Other", bound=StepUpRequired | Refused | Denied)
 
-UNKNOWN_METHOD = Refused("unknown_method", "There is no such method to enroll.")
-TOO_MANY = Refused("too_many_authenticators", "Remove an authenticator of this method first.")
 NO_FACTOR = Refused("no_second_factor", "Recovery codes come with the first second factor.")
-ENROLLMENT_OVER = Refused(
-    "enrollment_expired", "This enrollment is over or was answered too often. Begin again."
-)
-WRONG_ANSWER = Refused("wrong_answer", "That answer does not confirm the new authenticator.")
-CLOCK_DRIFT = Refused(
-    "clock_drift",
-    "That code belongs to another time. Set the clock of your device to automatic and try again.",
-)
 LAST_PASSKEY = Refused(
     "last_passkey", "This account has no password: its last passkey is its only way in."
 )
 _MAX_CANDIDATES = 21
-METHOD_NOT_ALLOWED = Refused(
-    "method_not_allowed", "A policy does not let this account enroll that method."
-)
 LAST_FACTOR = Refused(
     "last_factor", "A policy demands this second factor. Enroll another before you remove it."
 )
 NOT_FOUND = Refused("not_found", "There is no such authenticator.")
-
-
-@dataclass(frozen=True, slots=True)
-class EnrollmentBegun:
-    """An enrollment that waits for its confirming answer."""
-
-    handle: str = field(repr=False)
-    expires_in: timedelta
-    options: dict[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,51 +89,6 @@ class FactorManagement:
     def list_factors(self, user: User) -> FactorList | Denied:
         """Return the account's authenticators and how many recovery codes are left."""
         return self._parts.database.reading(self._list, user)
-
-    def begin_enrollment(
-        self, user: User, method: str, caller: Caller, *, now: datetime
-    ) -> EnrollmentBegun | StepUpRequired | Refused | Denied:
-        """Begin to enroll an authenticator; nothing changes until its answer confirms it."""
-        factor = self._parts.factors.get(method)
-        if factor is None or factor.max_per_account == 0:
-            return UNKNOWN_METHOD
-        return self._parts.database.transaction(
-            self._begin_enrollment, user, factor, caller, now=now
-        )
-
-    def finish_enrollment(
-        self,
-        user: User,
-        method: str,
-        handle: str,
-        answer: object,
-        label: str,
-        caller: Caller,
-        *,
-        transport: Transport,
-        now: datetime,
-    ) -> FactorsChanged | StepUpRequired | Refused | Denied:
-        """Confirm an enrollment. The answer's try is counted before it is looked at."""
-        factor = self._parts.factors.get(method)
-        if factor is None or factor.max_per_account == 0:
-            return UNKNOWN_METHOD
-        begun = self._parts.database.transaction_once(
-            self._count_answer, user, method, handle, now=now
-        )
-        if begun is None:
-            return ENROLLMENT_OVER
-        done = self._parts.database.transaction(
-            self._finish_enrollment,
-            user,
-            factor,
-            begun,
-            answer,
-            label,
-            caller,
-            transport,
-            now=now,
-        )
-        return self._told(done, now=now)
 
     def rename(
         self, user: User, authenticator_id: str, label: str, caller: Caller, *, now: datetime
@@ -217,141 +146,6 @@ class FactorManagement:
                 return FactorList((), 0)
             case AwaitsEnrollment() | SealBroken():
                 return Denied()
-
-    def _begin_enrollment(
-        self, tx: Connection, user: User, factor: Factor, caller: Caller, *, now: datetime
-    ) -> EnrollmentBegun | StepUpRequired | Refused | Denied:
-        allowed = self._changes.allow(tx, user, now=now)
-        if not isinstance(allowed, Allowed):
-            return allowed
-        account = allowed.account
-        if _is_full(factor, allowed.authenticators):
-            return TOO_MANY
-        if not demands_of(tx, self._parts, account, now=now).may_enroll(factor.method):
-            return METHOD_NOT_ALLOWED
-        if not accounts.lock_subject(tx, account.subject, seen=account.generation):
-            return Denied()  # and the cap on what is pending holds from several sides at once
-        holder = Holder(account.subject, account.username, account.full_name or account.username)
-        prompt = factor.begin_enrollment(tx, holder, now=now)
-        handle = new_secret()
-        lifetime = self._parts.lifetimes.enrollment
-        begun = Pending(
-            digest=digest(handle),
-            purpose=Purpose.ENROLLMENT,
-            subject=account.subject,
-            generation=account.generation,
-            session_id=user.session_id,
-            method=factor.method,
-            acr=None,
-            proven_at=None,
-            scope=(),
-            state=None,
-            tries=0,
-            expires_at=now + lifetime,
-            created_at=now,
-        )
-        sealed = self._verifying.seal_state(prompt.state or b"", begun)
-        pending_store.insert_pending(tx, begun)
-        pending_store.set_state(tx, begun.digest, state=sealed)
-        pending_store.delete_oldest(tx, begun, kept=self._parts.lifetimes.max_pending)
-        self._record(
-            tx, EventType.FACTOR_ENROLLMENT_BEGUN, user, caller, method=factor.method, now=now
-        )
-        return EnrollmentBegun(handle, lifetime, prompt.options)
-
-    def _count_answer(
-        self, tx: Connection, user: User, method: str, handle: str, *, now: datetime
-    ) -> Pending | None:
-        begun = pending_store.take_try(
-            tx,
-            digest(handle),
-            purpose=Purpose.ENROLLMENT,
-            max_tries=self._parts.lifetimes.max_answers,
-            now=now,
-        )
-        if (
-            begun is None
-            or begun.subject != user.id
-            or begun.session_id != user.session_id
-            or begun.method != method
-        ):
-            return None
-        return begun
-
-    def _finish_enrollment(
-        self,
-        tx: Connection,
-        user: User,
-        factor: Factor,
-        begun: Pending,
-        answer: object,
-        label: str,
-        caller: Caller,
-        transport: Transport,
-        *,
-        now: datetime,
-    ) -> _Changed | StepUpRequired | Refused | Denied:
-        allowed = self._changes.allow(tx, user, now=now)
-        if not isinstance(allowed, Allowed):
-            return allowed
-        if begun.generation != allowed.account.generation:
-            return ENROLLMENT_OVER
-        if _is_full(factor, allowed.authenticators):
-            return TOO_MANY
-        # Holding the subject's row keeps every other change out until this one is decided.
-        if not accounts.lock_subject(tx, allowed.account.subject, seen=allowed.account.generation):
-            return Denied()
-        enrolled = Authenticator(
-            id=new_id(),
-            method=factor.method,
-            label=label,
-            code_digits=factor.code_digits,
-            created_at=now,
-            last_used_at=now,
-        )
-        try:
-            state = self._verifying.open_state(begun) or b""
-        except SealBrokenError:
-            return ENROLLMENT_OVER
-        checked = factor.finish_enrollment(tx, user.id, enrolled.id, state, answer, now=now)
-        if isinstance(checked, Rejected):
-            self._record(
-                tx,
-                EventType.FACTOR_ENROLLMENT_DENIED,
-                user,
-                caller,
-                method=factor.method,
-                reason=checked.reason,
-                now=now,
-            )
-            return CLOCK_DRIFT if checked.reason is Reason.CLOCK_DRIFT else WRONG_ANSWER
-        authenticators.insert_authenticator(tx, user.id, enrolled)
-        recovery_codes: Sequence[str] = ()
-        if not allowed.authenticators:
-            recovery_codes = self._parts.recovery_codes.create(tx, user.id, now=now)
-        self._record(
-            tx,
-            EventType.FACTOR_ENROLLED,
-            user,
-            caller,
-            method=factor.method,
-            details={"label": label, "authenticator": enrolled.id},
-            now=now,
-        )
-        changed = self._changes.replace_session(
-            tx,
-            allowed.account,
-            [*allowed.authenticators, enrolled],
-            Continued(user.context, checked),
-            user,
-            caller,
-            transport,
-            now=now,
-        )
-        if isinstance(changed, Denied):
-            return changed
-        tell_of_factor(tx, self._parts, allowed.account, Kind.FACTOR_ADDED, enrolled, now=now)
-        return _Changed(changed, enrolled, recovery_codes)
 
     def _rename(
         self,
@@ -522,22 +316,3 @@ def is_only_way_in(
         return False
     alone = {factor.method for factor in parts.factors if isinstance(factor, NamesAccounts)}
     return removed.method in alone and not any(one.method in alone for one in left)
-
-
-def _is_full(factor: Factor, authenticators_now: Sequence[Authenticator]) -> bool:
-    same = sum(one.method == factor.method for one in authenticators_now)
-    return same >= factor.max_per_account
-
-
-def tell_of_factor(
-    tx: Connection,
-    parts: Parts,
-    account: Account,
-    kind: Kind,
-    authenticator: Authenticator,
-    *,
-    now: datetime,
-) -> None:
-    """Tell the owner of a factor that came or went."""
-    values = {"label": authenticator.label, "method": authenticator.method}
-    mailing.notify(tx, parts, account, kind, now=now, values=values)

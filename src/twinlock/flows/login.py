@@ -34,7 +34,6 @@ from twinlock.flows.admission import Admission, Admitted, Request
 from twinlock.flows.counting import Counting
 from twinlock.flows.demands import demands_of, enrollable
 from twinlock.flows.devices import Copied, Recognised, TrustedDevices
-from twinlock.flows.enrollment import require_enrollment
 from twinlock.flows.outcomes import (
     Denied,
     EnrollmentRequired,
@@ -45,6 +44,7 @@ from twinlock.flows.outcomes import (
 )
 from twinlock.flows.parts import Parts
 from twinlock.flows.verifying import Verifying
+from twinlock.flows.waiting_logins import require_enrollment
 from twinlock.mail.letters import Kind
 from twinlock.pending import store as pending_store
 from twinlock.pending.store import Pending, Purpose

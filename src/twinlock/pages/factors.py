@@ -9,14 +9,13 @@ from markupsafe import Markup
 
 from twinlock.factors.authenticators.store import Authenticator
 from twinlock.factors.totp.otpauth import Parsed, encode_secret, parse_uri, qr_svg
-from twinlock.flows.factors import (
+from twinlock.flows.enrolling import (
     CLOCK_DRIFT,
     ENROLLMENT_OVER,
     WRONG_ANSWER,
     EnrollmentBegun,
-    FactorList,
-    FactorsChanged,
 )
+from twinlock.flows.factors import FactorList, FactorsChanged
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, Refused, StepUpRequired
 from twinlock.pages import passkey
@@ -61,7 +60,7 @@ async def begin(
     if method not in {"totp", passkey.METHOD}:
         raise _missing()
     begun = await runtime.workers.run(
-        runtime.factors.begin_enrollment, visitor.user, method, caller, now=now
+        runtime.own_enrollment.begin, visitor.user, method, caller, now=now
     )
     match begun:
         case EnrollmentBegun() if method == passkey.METHOD:
@@ -98,7 +97,7 @@ async def confirm(
     label = form.line("label", max_length=_MAX_LABEL)
     is_passkey = method == passkey.METHOD
     done = await runtime.workers.run(
-        runtime.factors.finish_enrollment,
+        runtime.own_enrollment.finish,
         visitor.user,
         method,
         handle,

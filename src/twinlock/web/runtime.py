@@ -20,6 +20,7 @@ from twinlock.flows.host_accounts import HostChanges
 from twinlock.flows.keys import Keys
 from twinlock.flows.login import Login
 from twinlock.flows.opening import Opening
+from twinlock.flows.own_enrollment import OwnEnrollment
 from twinlock.flows.own_security import OwnSecurity
 from twinlock.flows.own_sessions import OwnSessions
 from twinlock.flows.parts import Parts
@@ -64,6 +65,7 @@ class Runtime:
     passkey_login: PasskeyLogin
     refresh: Refresh
     factors: FactorManagement
+    own_enrollment: OwnEnrollment
     reauthentication: Reauthentication
     account: AccountManagement
     recovery: Recovery

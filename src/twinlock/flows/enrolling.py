@@ -1,0 +1,114 @@
+"""What every enrollment has in common, in a session and inside a login."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from twinlock.accounts.directory import Account
+from twinlock.core.proof import Reason, Rejected, SubjectId, Verified
+from twinlock.core.secrets import new_id
+from twinlock.factors.authenticators import store as authenticators
+from twinlock.factors.authenticators.store import Authenticator
+from twinlock.factors.protocol import Factor, Holder
+from twinlock.flows import mailing
+from twinlock.flows.outcomes import Refused
+from twinlock.flows.parts import Parts
+from twinlock.mail.letters import Kind
+
+UNKNOWN_METHOD: Final = Refused("unknown_method", "There is no such method to enroll.")
+TOO_MANY: Final = Refused(
+    "too_many_authenticators", "Remove an authenticator of this method first."
+)
+ENROLLMENT_OVER: Final = Refused(
+    "enrollment_expired", "This enrollment is over or was answered too often. Begin again."
+)
+METHOD_NOT_ALLOWED: Final = Refused(
+    "method_not_allowed", "A policy does not let this account enroll that method."
+)
+WRONG_ANSWER: Final = Refused("wrong_answer", "That answer does not confirm the new authenticator.")
+CLOCK_DRIFT: Final = Refused(
+    "clock_drift",
+    "That code belongs to another time. Set the clock of your device to automatic and try again.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EnrollmentBegun:
+    """An enrollment that waits for its confirming answer."""
+
+    handle: str = field(repr=False)
+    expires_in: timedelta
+    options: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """A new authenticator that its owner has answered with; the caller writes the seal over it."""
+
+    authenticator: Authenticator
+    verified: Verified
+
+
+def factor_to_enroll(parts: Parts, method: str) -> Factor | None:
+    """Return the factor called *method*, if it is one that people enroll."""
+    factor = parts.factors.get(method)
+    return factor if factor is not None and factor.max_per_account > 0 else None
+
+
+def holder_of(account: Account) -> Holder:
+    """Return whom an enrollment is for."""
+    return Holder(account.subject, account.username, account.full_name or account.username)
+
+
+def is_full(factor: Factor, authenticators_now: Sequence[Authenticator]) -> bool:
+    """Tell whether an account has as many authenticators of a method as it may."""
+    same = sum(one.method == factor.method for one in authenticators_now)
+    return same >= factor.max_per_account
+
+
+def confirm(
+    tx: Connection,
+    factor: Factor,
+    account: SubjectId,
+    state: bytes,
+    answer: object,
+    label: str,
+    *,
+    now: datetime,
+) -> Confirmed | Rejected:
+    """Store a new authenticator, if *answer* is its own."""
+    enrolled = Authenticator(
+        id=new_id(),
+        method=factor.method,
+        label=label,
+        code_digits=factor.code_digits,
+        created_at=now,
+        last_used_at=now,
+    )
+    checked = factor.finish_enrollment(tx, account, enrolled.id, state, answer, now=now)
+    if isinstance(checked, Rejected):
+        return checked
+    authenticators.insert_authenticator(tx, account, enrolled)
+    return Confirmed(enrolled, checked)
+
+
+def refusal_of(rejected: Rejected) -> Refused:
+    """Return what the owner is told of an answer that confirms nothing."""
+    return CLOCK_DRIFT if rejected.reason is Reason.CLOCK_DRIFT else WRONG_ANSWER
+
+
+def tell_of_factor(
+    tx: Connection,
+    parts: Parts,
+    account: Account,
+    kind: Kind,
+    authenticator: Authenticator,
+    *,
+    now: datetime,
+) -> None:
+    """Tell the owner of a factor that came or went."""
+    values = {"label": authenticator.label, "method": authenticator.method}
+    mailing.notify(tx, parts, account, kind, now=now, values=values)
