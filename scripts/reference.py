@@ -1,6 +1,6 @@
-"""Write the references of settings and commands from the code that defines them.
+"""Write the references of settings, commands and requirements from what defines them.
 
-python scripts/reference.py           writes docs/reference/settings.md and cli.md
+python scripts/reference.py           writes docs/reference/settings.md, cli.md and asvs.md
 python scripts/reference.py --check   exits with 1 if they are not what would be written
 """
 
@@ -13,9 +13,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a file, too
+
 import typer
 from pydantic.fields import FieldInfo
 
+from scripts.asvs import asvs_page
 from twinlock.cli.main import COMMANDS, load
 from twinlock.config.explained import variable
 from twinlock.config.settings import Settings
@@ -215,6 +218,7 @@ def paragraphs(text: str) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/settings.md": settings_page,
     "docs/reference/cli.md": commands_page,
+    "docs/reference/asvs.md": asvs_page,
 }
 
 

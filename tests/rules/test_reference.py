@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import reference
+from scripts import asvs, reference
 from twinlock.config.explained import variable
 from twinlock.config.settings import Settings
 
@@ -37,3 +37,15 @@ def test_the_reference_lists_every_setting_once() -> None:
 def test_the_reference_says_nothing_about_this_machine(tmp_path: Path) -> None:
     assert str(Path.cwd()) not in reference.settings_page()
     assert "PydanticUndefined" not in reference.settings_page()
+
+
+def test_every_requirement_is_shown_by_what_exists() -> None:
+    assert list(asvs.problems()) == []
+
+
+def test_a_test_or_section_that_is_gone_is_told() -> None:
+    assert asvs.exists("docs/security.md#guessing")
+    assert not asvs.exists("docs/security.md#no-such-section")
+    assert asvs.exists("rules/test_reference::the_reference_is_current")
+    assert not asvs.exists("rules/test_reference::no_such_test")
+    assert not asvs.exists("rules/no_such_file::the_reference_is_current")
