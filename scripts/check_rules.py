@@ -63,7 +63,12 @@ LATE_IMPORTS = (
     "twinlock.pages", "twinlock.telemetry", "twinlock.testing", "uvicorn", "webauthn",
 )  # fmt: skip
 # Packages that promise a name to users, and load it when it is first asked for (PEP 562).
-PUBLIC_PACKAGES = ("__init__.py", "testing/__init__.py", "tokens/__init__.py")
+PUBLIC_PACKAGES = (
+    "__init__.py",
+    "contrib/fastapi_users/__init__.py",
+    "testing/__init__.py",
+    "tokens/__init__.py",
+)
 SYNCHRONOUS = [
     f"{block}/*"
     for block in (

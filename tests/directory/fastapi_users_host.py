@@ -81,11 +81,24 @@ def make_app(house: House, folder: Path) -> tuple[FastAPI, Twinlock, dict[str, A
         reset_password_token_secret = SECRET
         verification_token_secret = SECRET
         told: ClassVar[dict[str, str]] = {}
+        signed_in: ClassVar[list[str]] = []
 
         async def on_after_forgot_password(
             self, user: Person, token: str, request: Any = None
         ) -> None:
             self.told["reset"] = token
+
+        async def on_after_request_verify(
+            self, user: Person, token: str, request: Any = None
+        ) -> None:
+            self.told["verify"] = token
+
+        async def on_after_login(
+            self, user: Person, request: Any = None, response: Any = None
+        ) -> None:
+            assert request is not None
+            assert response is not None
+            self.signed_in.append(user.email)
 
     async def get_user_manager(db: Annotated[Any, Depends(get_user_db)]) -> AsyncIterator[Manager]:
         yield Manager(db)
@@ -109,16 +122,17 @@ def make_app(house: House, folder: Path) -> tuple[FastAPI, Twinlock, dict[str, A
     auth.install(app, prefix="/twinlock")
     for name, backend in backends.items():
         app.include_router(get_auth_router(auth, fastapi_users, backend), prefix=f"/auth/{name}")
-    app.include_router(
-        get_auth_router(auth, fastapi_users, backends["jwt"], requires_verification=True),
-        prefix="/auth/verified",
-    )
+        app.include_router(
+            get_auth_router(auth, fastapi_users, backend, requires_verification=True),
+            prefix=f"/auth/verified/{name}",
+        )
     # What an application may have left in: fastapi-users' own router, on a backend of ours,
     # and one on a backend that nobody wrapped.
     app.include_router(fastapi_users.get_auth_router(backends["jwt"]), prefix="/auth/old")
     app.include_router(fastapi_users.get_auth_router(raw["jwt"]), prefix="/auth/raw")
     app.include_router(fastapi_users.get_register_router(Read, Create), prefix="/auth")
     app.include_router(fastapi_users.get_reset_password_router(), prefix="/auth")
+    app.include_router(fastapi_users.get_verify_router(Read), prefix="/auth")
     app.include_router(fastapi_users.get_users_router(Read, Update), prefix="/users")
     current = fastapi_users.current_user(active=True)
 
@@ -139,7 +153,8 @@ def make_app(house: House, folder: Path) -> tuple[FastAPI, Twinlock, dict[str, A
     ) -> None:
         await manager.delete(user)
 
-    return app, auth, {"told": Manager.told, "engine": engine}
+    extras = {"told": Manager.told, "signed_in": Manager.signed_in, "url": url}
+    return app, auth, extras
 
 
 Maker = Callable[[House, Path], tuple[FastAPI, Twinlock, dict[str, Any]]]

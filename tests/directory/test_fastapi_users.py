@@ -229,10 +229,10 @@ def test_require_asks_for_what_the_login_proved(site: Site) -> None:
 
 def test_unknown_wrong_and_unverified_get_one_answer(site: Site) -> None:
     answers = [
-        site.login("verified"),
-        site.login("verified", password="wrong"),
-        site.client.post("/auth/verified/login", data={"username": "x", "password": "y"}),
-        site.client.post("/auth/verified/login", data={"username": "x\0", "password": "y"}),
+        site.login("verified/jwt"),
+        site.login("verified/jwt", password="wrong"),
+        site.client.post("/auth/verified/jwt/login", data={"username": "x", "password": "y"}),
+        site.client.post("/auth/verified/jwt/login", data={"username": "x\0", "password": "y"}),
     ]
 
     assert {(one.status_code, one.text) for one in answers} == {
@@ -250,3 +250,14 @@ def test_an_address_signs_in_in_any_case(site: Site) -> None:
     form = {"username": EMAIL.upper(), "password": PASSWORD}
 
     assert site.client.post("/auth/jwt/login", data=form).status_code == 200
+
+
+def test_a_verified_address_signs_in_where_that_is_asked(site: Site) -> None:
+    before = site.login("verified/jwt")
+    site.client.post("/auth/request-verify-token", json={"email": EMAIL})
+    body = {"token": site.extras["told"]["verify"]}
+
+    verified = site.client.post("/auth/verify", json=body)
+
+    assert (before.status_code, verified.status_code) == (400, 200)
+    assert site.me(site.bearer(site.login("verified/jwt"))) == 200

@@ -6,6 +6,7 @@ submitted values, lets nothing be cached, and knows each path without a trailing
 
 import functools
 import logging
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -54,26 +55,22 @@ _CREDENTIALS: Final = frozenset(
 class StrictRequest(Request):
     """A request whose body is capped, and whose JSON is strict."""
 
-    async def body(self) -> bytes:
-        """Return the body.
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body in parts, whoever reads it: as bytes, as JSON or as a form.
 
         Raises:
             ProblemError: 413, it is larger than the limit.
         """
-        if not hasattr(self, "_body"):
-            limit = runtime_of(self).body_limit
-            declared = self.headers.get("content-length", "")
-            if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
+        limit = runtime_of(self).body_limit
+        declared = self.headers.get("content-length", "")
+        if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
+            raise _too_large()
+        size = 0
+        async for chunk in super().stream():
+            size += len(chunk)
+            if size > limit:
                 raise _too_large()
-            chunks: list[bytes] = []
-            size = 0
-            async for chunk in self.stream():
-                size += len(chunk)
-                if size > limit:
-                    raise _too_large()
-                chunks.append(chunk)
-            self._body = b"".join(chunks)
-        return self._body
+            yield chunk
 
     async def json(self) -> Any:
         """Return the body's JSON value.
@@ -114,8 +111,8 @@ class TwinlockRoute(APIRoute):
             case ProblemError():
                 return error.response()
             case RequestValidationError():
-                told = _told(error)
-                return problem(422, "invalid_request", "The request is not valid.", errors=told)
+                errors = told(error)
+                return problem(422, "invalid_request", "The request is not valid.", errors=errors)
             case HTTPException():
                 return problem(
                     error.status_code,
@@ -192,7 +189,7 @@ def check_url(request: Request) -> None:
         raise credential_in_url()
 
 
-def _told(error: RequestValidationError) -> list[dict[str, Any]]:
+def told(error: RequestValidationError) -> list[dict[str, Any]]:
     """Return what is wrong and where, never what was submitted: it may be a password."""
     return [
         {"loc": [_name(part) for part in one["loc"]], "type": one["type"], "msg": one["msg"]}
