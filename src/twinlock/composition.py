@@ -22,6 +22,7 @@ from twinlock.flows.account import AccountManagement
 from twinlock.flows.administration import Administration
 from twinlock.flows.admission import Admission
 from twinlock.flows.changes import Changes
+from twinlock.flows.console import Console
 from twinlock.flows.counting import Counting
 from twinlock.flows.delivering import Delivering
 from twinlock.flows.devices import TrustedDevices
@@ -261,6 +262,7 @@ def build_runtime(
         factor_administration=flows.factor_administration,
         factor_resets=flows.factor_resets,
         security=OwnSecurity(parts, flows.verifying),
+        console=Console(parts, flows.changes),
         devices=TrustedDevices(parts),
         health=Health(parts, flows.keys),
         origin=OwnOrigin(settings.base_url, other_origins=settings.cors_origins),

@@ -24,7 +24,7 @@ from sqlalchemy.exc import IntegrityError
 
 from twinlock.accounts.directory import Account, DirectoryEntry
 from twinlock.accounts.names import EmailKey, UsernameKey, login_key
-from twinlock.accounts.tables import account, subject
+from twinlock.accounts.tables import IS_ADMIN, account, subject
 from twinlock.core.proof import SubjectId
 from twinlock.db.conflict import on_conflict
 from twinlock.db.types import UtcDateTime
@@ -111,9 +111,8 @@ UPGRADE_HASH = (
     .values(password_hash=bindparam("new_hash"), password_scheme=bindparam("new_scheme"))
 )
 DELETE_ACCOUNT = delete(account).where(account.c.id == bindparam("account_id"))
-COUNT_ADMINS = select(func.count()).where(
-    (literal(" ") + account.c.roles + literal(" ")).contains(" admin "),
-    account.c.disabled_at.is_(None),
+COUNT_ADMINS = (
+    select(func.count()).select_from(account).where(IS_ADMIN, account.c.disabled_at.is_(None))
 )
 COUNT_SCHEMES = select(account.c.password_scheme, func.count().label("accounts")).group_by(
     account.c.password_scheme

@@ -1,6 +1,19 @@
 """Tables of Twinlock's own accounts, and of the subject behind every account."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, String, Table, Text
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Index,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    literal,
+)
 
 from twinlock.db.base import metadata, partial_index
 from twinlock.db.types import Id, UtcDateTime
@@ -23,6 +36,25 @@ account = Table(
     Column("password_expires_at", UtcDateTime),  # set while a first password must be changed
     Column("created_at", UtcDateTime, nullable=False),
     Index("ix_account_created_at_id", "created_at", "id"),
+)
+
+# Written out in the statement: only the very condition of a partial index lets a query use it.
+_BLANK: Final = literal(" ", literal_execute=True)
+IS_ADMIN: Final[ColumnElement[bool]] = (_BLANK + account.c.roles + _BLANK).like(
+    literal("% admin %", literal_execute=True)
+)
+partial_index(
+    "ix_account_admins",
+    account.c.created_at,
+    account.c.id,
+    account.c.disabled_at,  # or SQLite rather reads every account than this index
+    where=IS_ADMIN,
+)
+partial_index(
+    "ix_account_disabled",
+    account.c.created_at,
+    account.c.id,
+    where=account.c.disabled_at.is_not(None),
 )
 
 subject = Table(

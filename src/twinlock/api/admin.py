@@ -3,8 +3,7 @@
 No admin ever sees or chooses a password, a key or a code.
 """
 
-from collections.abc import Callable
-from typing import Annotated, Concatenate, Final, ParamSpec, TypeVar
+from typing import Annotated, Final
 
 from fastapi import Depends, Query, Response
 from pydantic import AwareDatetime
@@ -27,14 +26,13 @@ from twinlock.api.responses import SIGNED_IN_PROBLEMS
 from twinlock.api.sessions import EndedOut
 from twinlock.audit.events import Caller, EventType
 from twinlock.audit.store import NEWEST
-from twinlock.core.proof import SubjectId
 from twinlock.flows import account_listing, auditing
-from twinlock.flows.acting import NoLongerAdminError
 from twinlock.flows.administration import Administration, NewAccount
 from twinlock.flows.outcomes import Refused
+from twinlock.web.acting import acting, find_target, run_as_admin
 from twinlock.web.deps import From, Now, Running
 from twinlock.web.guard import AdminUser
-from twinlock.web.problems import ProblemError, problem, refusal
+from twinlock.web.problems import problem, refusal
 from twinlock.web.routes import router
 from twinlock.web.runtime import Runtime
 
@@ -46,14 +44,10 @@ EventCursor = Annotated[str | None, Query(pattern="^[0-9a-f]{32}$")]
 Search = Annotated[SearchText | None, Query()]
 
 _NO_USER: Final = "There is no such account."
-_ID_LENGTH: Final = 32
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 async def _acting(user: AdminUser, caller: From) -> Caller:
-    return Caller(caller.ip, caller.user_agent, caller.is_browser, actor=f"admin:{user.id}")
+    return acting(user, caller)
 
 
 async def _work(user: AdminUser, runtime: Running) -> Administration:
@@ -61,12 +55,7 @@ async def _work(user: AdminUser, runtime: Running) -> Administration:
 
 
 async def _target(user_id: str, user: AdminUser, runtime: Running) -> Account:
-    found = None
-    if len(user_id) == _ID_LENGTH and user_id.isascii() and user_id.isalnum():
-        found = await runtime.workers.run(runtime.administration.get, SubjectId(user_id))
-    if found is None:
-        raise ProblemError(404, "not_found", _NO_USER)
-    return found
+    return await find_target(runtime, user_id)
 
 
 Acting = Annotated[Caller, Depends(_acting)]
@@ -77,19 +66,6 @@ Work = Annotated[Administration, Depends(_work)]
 
 Target = Annotated[Account, Depends(_target)]
 """The account of the path, as it was read just now."""
-
-
-async def _run(
-    runtime: Runtime,
-    flow: Callable[Concatenate[P], T],
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> T:
-    """Run a change, unless its admin was one no longer."""
-    try:
-        return await runtime.workers.run(flow, *args, **kwargs)
-    except NoLongerAdminError as error:
-        raise ProblemError(403, "role_required", "Not allowed.") from error
 
 
 @api.get("/users", response_model=UserListOut)
@@ -128,7 +104,7 @@ async def create_user(
         roles=tuple(body.roles),
         is_email_verified=False,
     )
-    return _told(await _run(runtime, work.create, new, caller, now=now))
+    return _told(await run_as_admin(runtime, work.create, new, caller, now=now))
 
 
 @api.get("/users/{user_id}")
@@ -147,7 +123,7 @@ async def change_user(
 ) -> UserOut | Response:
     """Set full name or roles; new roles end every session of the account."""
     full_name = (body.full_name or "") if "full_name" in body.model_fields_set else None
-    changed = await _run(
+    changed = await run_as_admin(
         runtime, work.change, target, caller, full_name=full_name, roles=body.roles, now=now
     )
     return await _told_again(runtime, changed)
@@ -158,7 +134,7 @@ async def delete_user(
     target: Target, work: Work, runtime: Running, caller: Acting, now: Now
 ) -> Response:
     """Delete an account for good."""
-    done = await _run(runtime, work.delete, target, caller, now=now)
+    done = await run_as_admin(runtime, work.delete, target, caller, now=now)
     return refusal(done) if isinstance(done, Refused) else Response(status_code=204)
 
 
@@ -167,7 +143,9 @@ async def disable_user(
     target: Target, work: Work, runtime: Running, caller: Acting, now: Now
 ) -> UserOut | Response:
     """Keep an account from everything, at once."""
-    return await _told_again(runtime, await _run(runtime, work.disable, target, caller, now=now))
+    return await _told_again(
+        runtime, await run_as_admin(runtime, work.disable, target, caller, now=now)
+    )
 
 
 @api.post("/users/{user_id}/enable", response_model=UserOut)
@@ -175,7 +153,9 @@ async def enable_user(
     target: Target, work: Work, runtime: Running, caller: Acting, now: Now
 ) -> UserOut | Response:
     """Let a disabled account sign in again."""
-    return await _told_again(runtime, await _run(runtime, work.enable, target, caller, now=now))
+    return await _told_again(
+        runtime, await run_as_admin(runtime, work.enable, target, caller, now=now)
+    )
 
 
 @api.post("/users/{user_id}/unlock", status_code=204, response_model=None)
@@ -183,7 +163,7 @@ async def unlock_user(
     target: Target, work: Work, runtime: Running, caller: Acting, now: Now
 ) -> Response:
     """Forget the account's counts of wrong passwords and codes."""
-    await _run(runtime, work.unlock, target, caller, now=now)
+    await run_as_admin(runtime, work.unlock, target, caller, now=now)
     return Response(status_code=204)
 
 
@@ -199,7 +179,7 @@ async def end_user_sessions(
     target: Target, work: Work, runtime: Running, caller: Acting, now: Now
 ) -> EndedOut:
     """Sign the account out everywhere."""
-    ended = await _run(runtime, work.end_sessions, target, None, caller, now=now)
+    ended = await run_as_admin(runtime, work.end_sessions, target, None, caller, now=now)
     return EndedOut(ended=ended)
 
 
@@ -208,7 +188,9 @@ async def request_factor_reset(
     target: Target, user: AdminUser, runtime: Running, caller: Acting, now: Now
 ) -> FactorResetOut | Response:
     """Ask that all factors and codes be removed, 24 hours from now."""
-    staged = await _run(runtime, runtime.factor_resets.request, target, user, caller, now=now)
+    staged = await run_as_admin(
+        runtime, runtime.factor_resets.request, target, user, caller, now=now
+    )
     if isinstance(staged, Refused):
         return refusal(staged)
     return FactorResetOut.of(staged, target)
@@ -219,7 +201,9 @@ async def approve_factor_reset(
     target: Target, user: AdminUser, runtime: Running, caller: Acting, now: Now
 ) -> FactorResetOut | Response:
     """Agree, as the second admin, to the reset of another admin's factors."""
-    staged = await _run(runtime, runtime.factor_resets.approve, target, user, caller, now=now)
+    staged = await run_as_admin(
+        runtime, runtime.factor_resets.approve, target, user, caller, now=now
+    )
     if isinstance(staged, Refused):
         return refusal(staged)
     return FactorResetOut.of(staged, target)
@@ -230,7 +214,9 @@ async def cancel_factor_reset(
     target: Target, user: AdminUser, runtime: Running, caller: Acting, now: Now
 ) -> Response:
     """Call a reset off."""
-    refused = await _run(runtime, runtime.factor_resets.cancel, target, user, caller, now=now)
+    refused = await run_as_admin(
+        runtime, runtime.factor_resets.cancel, target, user, caller, now=now
+    )
     return refusal(refused) if refused is not None else Response(status_code=204)
 
 

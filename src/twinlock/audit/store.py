@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
 
 from twinlock.audit.events import Event, EventType
 from twinlock.audit.tables import event
@@ -35,6 +35,18 @@ EXPIRE_EVENTS = delete(event).where(
         .limit(bindparam("limit"))
     )
 )
+_OF_TYPE = (
+    select(event.c.id)
+    .where(
+        event.c.type == bindparam("type"),
+        event.c.id >= bindparam("first"),
+        event.c.id < bindparam("before"),
+    )
+    .limit(bindparam("limit"))
+    .subquery()
+)
+COUNT_OF_TYPE = select(func.count()).select_from(_OF_TYPE)
+OLDEST_ID = select(func.min(event.c.id))
 
 NEWEST = "g"
 """A cursor that lies after every event's id."""
@@ -86,6 +98,18 @@ def list_events(
             statement = LIST_EVENTS_OF_SUBJECT_AND_TYPE
             params |= {"subject": subject, "type": type_}
     return db.execute(statement, params).all()
+
+
+def count_of_type(db: Connection, type_: EventType, *, first: str, before: str, limit: int) -> int:
+    """Count events of a type between two ids, up to *limit*."""
+    params = {"type": type_, "first": first, "before": before, "limit": limit}
+    return db.execute(COUNT_OF_TYPE, params).scalar_one()
+
+
+def oldest_id(db: Connection) -> str | None:
+    """Return the id of the oldest event that is kept."""
+    oldest: str | None = db.execute(OLDEST_ID).scalar_one()
+    return oldest
 
 
 def expire(tx: Connection, *, older_than: datetime, limit: int) -> int:

@@ -120,7 +120,7 @@ def show_user(name: User, *, as_json: output.Json = False) -> None:
         "state": _state(account),
         "factors": [f"{one.label} ({one.method})" for one in found.factors],
         "recovery codes left": found.recovery_codes_left,
-        "sessions": found.sessions,
+        "sessions": len(found.sessions),
         "created": account.created_at,
         "last sign-in": _event_line(found.signed_in),
         "last denied": _event_line(found.denied),
@@ -327,7 +327,7 @@ def _overview_facts(found: Overview) -> dict[str, Any]:
             for one in found.factors
         ],
         "recovery_codes_left": found.recovery_codes_left,
-        "sessions": found.sessions,
+        "sessions": len(found.sessions),
         "last_sign_in": _event_facts(found.signed_in),
         "last_denied": _event_facts(found.denied),
         "last_throttled": _event_facts(found.throttled),

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -13,8 +13,16 @@ from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
 from twinlock.accounts.names import login_key
 from twinlock.accounts.search import store as search_store
+from twinlock.core.principal import ADMIN
+from twinlock.factors.authenticators import store as authenticators
 from twinlock.flows.parts import Parts
 
+NO_FACTOR: Final = "none"
+ACTIVE: Final = "active"
+DISABLED: Final = "disabled"
+AWAITS: Final = "awaits_enrollment"
+_CHUNK: Final = 500
+_CHUNKS: Final = 4
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PARTS: Final = 3
 
@@ -35,12 +43,60 @@ class AccountPage:
     next_cursor: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What accounts are looked for; whatever is empty is any.
+
+    Attributes:
+        search: Beginning of a username or an e-mail address.
+        factor: A method that they have, or `NO_FACTOR`.
+        state: `ACTIVE`, `DISABLED` or `AWAITS`.
+    """
+
+    search: str = ""
+    factor: str = ""
+    state: str = ""
+    role: str = ""
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing narrows the list down."""
+        return not (self.search or self.factor or self.state or self.role)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An account with what a list shows of it."""
+
+    account: Account
+    methods: Sequence[str]
+    signed_in_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPage:
+    """Some of the accounts that are looked for.
+
+    Attributes:
+        next_cursor: Where the search goes on; None at its end.
+        looked_at: How many accounts were looked at where the search stopped before the page was
+            full, so that nobody waits for the one among a million; None where it did not.
+    """
+
+    found: Sequence[Found]
+    next_cursor: str | None
+    looked_at: int | None = None
+
+
 class _Place(NamedTuple):
-    """The last account of a page: of which list, and its place there."""
+    """An account's place: in which order, and where there."""
 
     by: str
     key: str
     id: str
+
+
+_Placed = tuple[Account, _Place]
 
 
 def list_accounts(
@@ -59,39 +115,109 @@ def list_accounts(
         InvalidCursorError: The cursor is not one of this list.
     """
     place = None if cursor is None else _read(cursor)
-    if search is None:
-        return parts.database.reading(_list_all, place, limit=limit)
-    return parts.database.reading(_search, login_key(search).text, place, limit=limit)
+    placed = parts.database.reading(_rows, Wanted(search or ""), place, limit=limit)
+    following = _write(placed[-1][1]) if len(placed) == limit else None
+    return AccountPage([account for account, _ in placed], following)
 
 
-def _list_all(db: Connection, place: _Place | None, *, limit: int) -> AccountPage:
+def find_accounts(parts: Parts, wanted: Wanted, *, cursor: str | None, limit: int) -> FoundPage:
+    """Return a page of the accounts that are looked for, with their factors and last sign-ins.
+
+    At most some thousand accounts are looked at for one page.
+
+    Args:
+        parts: The installation.
+        wanted: Which accounts.
+        cursor: That of the page before.
+        limit: How many at most.
+
+    Raises:
+        InvalidCursorError: The cursor is not one of this list.
+    """
+    place = None if cursor is None else _read(cursor)
+    return parts.database.reading(_find, wanted, place, limit=limit)
+
+
+def _find(db: Connection, wanted: Wanted, place: _Place | None, *, limit: int) -> FoundPage:
+    is_narrow = bool(wanted.factor or wanted.state or wanted.role)
+    size = _CHUNK if is_narrow else limit
+    found: list[Found] = []
+    for _ in range(_CHUNKS):
+        placed = _rows(db, wanted, place, limit=size)
+        for one, its_place in zip(_with_facts(db, placed), (at for _, at in placed), strict=True):
+            place = its_place
+            if _is_wanted(one, wanted):
+                found.append(one)
+            if len(found) == limit:
+                return FoundPage(found, _write(place))
+        if len(placed) < size or place is None:
+            return FoundPage(found, None)
+    return FoundPage(found, _write(place) if place else None, _CHUNK * _CHUNKS)
+
+
+def _is_wanted(one: Found, wanted: Wanted) -> bool:
+    account = one.account
+    if wanted.role and wanted.role not in account.roles:
+        return False
+    if wanted.factor == NO_FACTOR and one.methods:
+        return False
+    if wanted.factor not in {"", NO_FACTOR} and wanted.factor not in one.methods:
+        return False
+    match wanted.state:
+        case "disabled":
+            return account.is_disabled
+        case "active":
+            return not account.is_disabled and not account.awaits_enrollment
+        case "awaits_enrollment":
+            return account.awaits_enrollment
+        case _:
+            return True
+
+
+def _with_facts(db: Connection, placed: Sequence[_Placed]) -> list[Found]:
+    if not placed:
+        return []
+    subjects = [account.subject for account, _ in placed]
+    methods = authenticators.find_methods(db, subjects)
+    signed_in = search_store.find_sign_ins(db, subjects)
+    return [
+        Found(account, methods.get(account.subject, ()), signed_in.get(account.subject))
+        for account, _ in placed
+    ]
+
+
+def _rows(db: Connection, wanted: Wanted, place: _Place | None, *, limit: int) -> list[_Placed]:
+    """Return the next accounts of the order that finds what is wanted the fastest."""
+    if wanted.search:
+        return _search(db, login_key(wanted.search).text, place, limit=limit)
     after = (_BEGINNING, "")
     if place is not None:
         after = _moment(place), place.id
-    found = accounts.list_accounts(db, after=after, limit=limit, search=None)
-    return _page(found, limit, lambda last: _Place("c", last.created_at.isoformat(), last.host_id))
+    if wanted.role == ADMIN:
+        found = search_store.list_admins(db, after=after, limit=limit)
+    elif wanted.state == DISABLED:
+        found = search_store.list_disabled(db, after=after, limit=limit)
+    else:
+        found = accounts.list_accounts(db, after=after, limit=limit, search=None)
+    return [(one, _Place("c", one.created_at.isoformat(), one.host_id)) for one in found]
 
 
-def _search(db: Connection, beginning: str, place: _Place | None, *, limit: int) -> AccountPage:
+def _search(db: Connection, beginning: str, place: _Place | None, *, limit: int) -> list[_Placed]:
     if place is not None and place.by not in {"u", "e"}:
         raise InvalidCursorError
-    found: list[Account] = []
+    placed: list[_Placed] = []
     if place is None or place.by == "u":
         after = place.key if place else ""
-        found = search_store.list_by_username(db, beginning, after=after, limit=limit)
-        if len(found) == limit:
-            return _page(found, limit, lambda last: _Place("u", login_key(last.username).text, ""))
+        named = search_store.list_by_username(db, beginning, after=after, limit=limit)
+        placed = [(one, _Place("u", login_key(one.username).text, "")) for one in named]
+        if len(placed) == limit:
+            return placed
     after = place.key if place and place.by == "e" else ""
-    left = limit - len(found)
-    by_email = search_store.list_by_email(db, beginning, after=after, limit=left)
-    cursor = None
-    if len(by_email) == left:
-        cursor = _write(_Place("e", login_key(by_email[-1].email or "").text, ""))
-    return AccountPage([*found, *by_email], cursor)
-
-
-def _page(found: Sequence[Account], limit: int, place: Callable[[Account], _Place]) -> AccountPage:
-    return AccountPage(found, _write(place(found[-1])) if len(found) == limit else None)
+    addressed = search_store.list_by_email(db, beginning, after=after, limit=limit - len(placed))
+    return [
+        *placed,
+        *((one, _Place("e", login_key(one.email or "").text, "")) for one in addressed),
+    ]
 
 
 def _write(place: _Place) -> str:

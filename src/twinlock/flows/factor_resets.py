@@ -51,7 +51,7 @@ class FactorResets:
     def find(self, account: Account, *, now: datetime) -> StagedReset | None:
         """Return the reset that waits for an account, if it lives."""
         staged = self._parts.database.reading(resets.get_reset, account.subject)
-        return staged if staged is not None and _is_alive(staged, account, now=now) else None
+        return staged if staged is not None and is_alive(staged, account, now=now) else None
 
     def request(
         self, account: Account, user: User, caller: Caller, *, now: datetime
@@ -109,7 +109,7 @@ class FactorResets:
             return OWN_ACCOUNT
         staged = resets.get_reset(tx, account.subject)
         if staged is not None:
-            if _is_alive(staged, account, now=now):
+            if is_alive(staged, account, now=now):
                 return RESET_WAITS
             resets.spend(tx, staged)
         new = StagedReset(
@@ -130,7 +130,7 @@ class FactorResets:
         self, tx: Connection, account: Account, user: User, caller: Caller, *, now: datetime
     ) -> StagedReset | Refused:
         staged = resets.get_reset(tx, account.subject)
-        if staged is None or not _is_alive(staged, account, now=now):
+        if staged is None or not is_alive(staged, account, now=now):
             return NO_RESET
         if ADMIN not in account.roles:
             return NEEDS_NO_APPROVAL
@@ -154,7 +154,7 @@ class FactorResets:
         """Do or drop one reset; None where nothing was reset."""
         installation.lock_admins(tx)
         account = self._parts.accounts.get(tx, staged.subject)
-        if account is None or not _is_alive(staged, account, now=now):
+        if account is None or not is_alive(staged, account, now=now):
             self._drop(tx, staged, "the account changed or it is too late", now=now)
             return None
         if not self._is_admin(tx, staged.requested_by):
@@ -199,5 +199,6 @@ class FactorResets:
         audit.record(tx, Event(type_, now, caller, subject=subject))
 
 
-def _is_alive(staged: StagedReset, account: Account, *, now: datetime) -> bool:
+def is_alive(staged: StagedReset, account: Account, *, now: datetime) -> bool:
+    """Tell whether a reset can still be done: the account is as it was when it was asked for."""
     return staged.generation == account.generation and now < staged.expires_at

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from twinlock.accounts import store as accounts
 from twinlock.audit import store as audit
+from twinlock.audit.tally import store as tally
 from twinlock.devices import store as devices
 from twinlock.flows.parts import Parts
 from twinlock.mail import store as outbox
@@ -68,6 +69,7 @@ def clean_up(
         "familiar": partial(
             throttle.expire_familiar, lifetimes=parts.throttle.familiar_for, now=now
         ),
+        "tallies": partial(tally.expire, older_than=now - keep_events),
         "events": partial(audit.expire, older_than=now - keep_events),
     }
     deleted = dict.fromkeys(kinds, 0)

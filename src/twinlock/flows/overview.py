@@ -3,19 +3,29 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
 from twinlock.accounts.directory import Account
+from twinlock.accounts.resets import store as resets
+from twinlock.accounts.resets.store import StagedReset
 from twinlock.audit import store as audit
 from twinlock.audit.events import EventType
 from twinlock.core.proof import SubjectId
+from twinlock.devices import store as devices
+from twinlock.devices.store import Device
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import Authenticator
 from twinlock.flows.changes import Changes
+from twinlock.flows.demands import demands_of
+from twinlock.flows.factor_resets import is_alive
 from twinlock.flows.parts import Parts
+from twinlock.policies.policy import Demands
 from twinlock.sessions import store as sessions
+from twinlock.sessions.policy import Session
+
+_EVENTS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +35,9 @@ class Overview:
     Attributes:
         factors: Its authenticators, whatever the seal says of them.
         is_seal_broken: Whether they are not those that the seal was made over.
+        reset: The reset of its factors that waits, if it lives.
+        demands: What policies demand of it.
+        events: The newest of its history.
         signed_in: The event of the last sign-in; None for never, or longer ago than events
             are kept.
         denied: The event of the last denied login.
@@ -35,7 +48,11 @@ class Overview:
     factors: Sequence[Authenticator]
     is_seal_broken: bool
     recovery_codes_left: int
-    sessions: int
+    sessions: Sequence[Session]
+    devices: Sequence[Device]
+    reset: StagedReset | None
+    demands: Demands
+    events: Sequence[Row[Any]]
     signed_in: Row[Any] | None
     denied: Row[Any] | None
     throttled: Row[Any] | None
@@ -43,24 +60,48 @@ class Overview:
 
 def read_overview(parts: Parts, changes: Changes, login: str, *, now: datetime) -> Overview | None:
     """Return all about the account of a user name or a verified e-mail address."""
-    return parts.database.reading(_read, parts, changes, login, now=now)
+    return parts.database.reading(_of_login, parts, changes, login, now=now)
 
 
-def _read(
+def read_overview_of(
+    parts: Parts, changes: Changes, subject: SubjectId, *, now: datetime
+) -> Overview | None:
+    """Return all about the open account of a subject."""
+    return parts.database.reading(_of_subject, parts, changes, subject, now=now)
+
+
+def _of_login(
     db: Connection, parts: Parts, changes: Changes, login: str, *, now: datetime
 ) -> Overview | None:
     account = parts.accounts.find(db, login)
-    if account is None:
-        return None
+    return None if account is None else _read(db, parts, changes, account, now=now)
+
+
+def _of_subject(
+    db: Connection, parts: Parts, changes: Changes, subject: SubjectId, *, now: datetime
+) -> Overview | None:
+    account = parts.accounts.get(db, subject)
+    return None if account is None else _read(db, parts, changes, account, now=now)
+
+
+def _read(
+    db: Connection, parts: Parts, changes: Changes, account: Account, *, now: datetime
+) -> Overview:
+    subject = account.subject
+    staged = resets.get_reset(db, subject)
     return Overview(
         account=account,
-        factors=authenticators.list_authenticators(db, account.subject),
+        factors=authenticators.list_authenticators(db, subject),
         is_seal_broken=changes.sealed_authenticators(db, account) is None,
-        recovery_codes_left=parts.recovery_codes.count_left(db, account.subject),
-        sessions=len(sessions.find_sessions(db, account.subject, now=now)),
-        signed_in=_last(db, account.subject, EventType.LOGIN_SUCCEEDED),
-        denied=_last(db, account.subject, EventType.LOGIN_DENIED),
-        throttled=_last(db, account.subject, EventType.LOGIN_THROTTLED),
+        recovery_codes_left=parts.recovery_codes.count_left(db, subject),
+        sessions=sessions.find_sessions(db, subject, now=now),
+        devices=devices.find_devices(db, subject, generation=account.generation, now=now),
+        reset=staged if staged is not None and is_alive(staged, account, now=now) else None,
+        demands=demands_of(db, parts, account, now=now),
+        events=audit.list_events(db, limit=_EVENTS, subject=subject),
+        signed_in=_last(db, subject, EventType.LOGIN_SUCCEEDED),
+        denied=_last(db, subject, EventType.LOGIN_DENIED),
+        throttled=_last(db, subject, EventType.LOGIN_THROTTLED),
     )
 
 

@@ -18,6 +18,9 @@ from twinlock.pages import (
     sessions,
     static,
 )
+from twinlock.pages.admin import account as admin_account
+from twinlock.pages.admin import accounts as admin_accounts
+from twinlock.pages.admin import overview as admin_overview
 from twinlock.pages.assets import Assets
 from twinlock.pages.routes import HEADERS, error_page
 from twinlock.pages.shown import STATE, Pages
@@ -35,6 +38,9 @@ _MODULES = (
     sessions,
     events,
     static,
+    admin_overview,
+    admin_accounts,
+    admin_account,
 )
 
 

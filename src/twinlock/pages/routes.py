@@ -14,6 +14,7 @@ from twinlock.core.errors import TwinlockError
 from twinlock.pages.forms import StaleFormError
 from twinlock.pages.shown import page
 from twinlock.web.headers import encoded, with_missing
+from twinlock.web.problems import ProblemError
 from twinlock.web.routes import (
     OwnRouter,
     StrictRequest,
@@ -46,6 +47,21 @@ HEADERS: Final = encoded(
 )
 
 
+class NotForYouError(ProblemError):
+    """A page for others. The person is signed in, and told as whom."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(403, "role_required", "Not allowed.")
+        self.name = name
+
+
+class NoSecondFactorError(ProblemError):
+    """A page that wants a second factor, for who has none."""
+
+    def __init__(self) -> None:
+        super().__init__(403, "no_second_factor", "Set up a second factor first.")
+
+
 class PageRoute(APIRoute):
     """A route that answers every error itself, as a page."""
 
@@ -73,6 +89,10 @@ def error_page(
     match error:
         case StaleFormError():
             return _error(request, "errors/stale.html", 403)
+        case NotForYouError(name=name):
+            return _error(request, "errors/not_for_you.html", 403, name=name)
+        case NoSecondFactorError():
+            return _error(request, "errors/no_second_factor.html", 403)
         case HTTPException(status_code=303):
             location = (error.headers or {})["Location"]
             return RedirectResponse(location, 303)

@@ -1,11 +1,12 @@
 """Turning an outcome into a page: templates, words, times and theme of one installation."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from babel.dates import format_datetime
+from babel.dates import format_datetime, format_skeleton
+from babel.numbers import format_decimal, format_percent
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, pass_context
@@ -75,6 +76,9 @@ class Pages:
         install = getattr(self._env, "install_gettext_callables")  # noqa: B009
         install(_translate, _translate_number, newstyle=True)
         self._env.filters["moment"] = _moment
+        self._env.filters["day"] = _day
+        self._env.filters["number"] = _number
+        self._env.filters["percent"] = _percent
         self._env.filters["device"] = _device
         texts.catalogues()
 
@@ -136,6 +140,22 @@ def _translate_number(context: Context, one: str, many: str, number: int) -> str
 @pass_context
 def _moment(context: Context, moment: datetime) -> str:
     return f"{format_datetime(moment, 'medium', locale=context['language'])} UTC"
+
+
+@pass_context
+def _day(context: Context, day: date) -> str:
+    return format_skeleton("MMMd", day, locale=context["language"])
+
+
+@pass_context
+def _number(context: Context, number: int) -> str:
+    return format_decimal(number, locale=context["language"])
+
+
+@pass_context
+def _percent(context: Context, share: float, digits: int = 0) -> str:
+    pattern = "#,##0" + ("." + "#" * digits if digits else "") + "%"
+    return format_percent(share, format=pattern, locale=context["language"])
 
 
 def _device(user_agent: str | None) -> Device:

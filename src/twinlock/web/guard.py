@@ -123,7 +123,7 @@ class Guard(SecurityBase):
             ProblemError: The user is known and may not pass, or the token was refused just now.
         """
         user = user_in_memory(scope, recognition)
-        return None if user is None else self._checked(user, recognition)
+        return None if user is None else self.admit(user, recognition)
 
     async def _on_websocket(
         self, connection: HTTPConnection, recognition: Recognition
@@ -168,12 +168,17 @@ class Guard(SecurityBase):
                 503, "unavailable", "Unavailable", headers=retry_after(_COME_BACK)
             ) from error
         if user is not None:
-            return self._checked(user, recognition)
+            return self.admit(user, recognition)
         if self._is_optional:
             return None
         raise not_authenticated()
 
-    def _checked(self, user: User, recognition: Recognition) -> User:
+    def admit(self, user: User, recognition: Recognition) -> User:
+        """Return the user, who is known by now, if that is enough here.
+
+        Raises:
+            ProblemError: It is not.
+        """
         if user.must_change_password and not self._lets_first_password:
             raise ProblemError(
                 403, "password_change_required", "Change the first password before anything else."
@@ -186,11 +191,16 @@ class Guard(SecurityBase):
 class AdminGuard(Guard):
     """Lets admins pass who have just shown a second factor."""
 
-    def _checked(self, user: User, recognition: Recognition) -> User:
+    def admit(self, user: User, recognition: Recognition) -> User:
+        """Return the admin.
+
+        Raises:
+            ProblemError: 403 for everybody else, 401 where the second factor is to be shown again.
+        """
         runtime = recognition.installation
         fresh = Lifetimes().fresh if runtime is None else runtime.parts.lifetimes.fresh
         demand = Demand(acr=Acr.AAL2, max_age=fresh, roles=frozenset({ADMIN}))
-        passed = super()._checked(user, recognition)
+        passed = super().admit(user, recognition)
         demand.check(passed, recognition)
         return passed
 
@@ -382,5 +392,8 @@ OptionalUser = Annotated[User | None, Depends(Guard(is_optional=True))]
 OwnUser = Annotated[User, Depends(Guard(lets_first_password=True))]
 """The signed-in user of our own routes, also before the first password is changed."""
 
-AdminUser = Annotated[User, Depends(AdminGuard())]
+ADMIN_GUARD: Final = AdminGuard()
+"""Who may administer, on pages and in the API alike."""
+
+AdminUser = Annotated[User, Depends(ADMIN_GUARD)]
 """The signed-in admin of our own routes, who has just shown a second factor."""

@@ -9,6 +9,7 @@ from twinlock.accounts.password_check import PasswordCheck
 from twinlock.core.clock import Clock
 from twinlock.flows.account import AccountManagement
 from twinlock.flows.administration import Administration
+from twinlock.flows.console import Console
 from twinlock.flows.devices import TrustedDevices
 from twinlock.flows.email_change import EmailChange
 from twinlock.flows.enrollment import Enrollment
@@ -75,6 +76,7 @@ class Runtime:
     factor_administration: FactorAdministration
     factor_resets: FactorResets
     security: OwnSecurity
+    console: Console
     devices: TrustedDevices
     health: Health
     origin: OwnOrigin

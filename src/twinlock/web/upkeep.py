@@ -1,4 +1,4 @@
-"""What a running server does besides answering: chains events, clears away, counts schemes."""
+"""What a running server does besides answering: chains and counts events, clears away."""
 
 import logging
 import threading
@@ -8,7 +8,7 @@ from typing import Final
 
 from twinlock.accounts.password_check import PasswordCheck
 from twinlock.core.errors import TwinlockError
-from twinlock.flows import chaining, maintenance
+from twinlock.flows import chaining, maintenance, tallying
 from twinlock.flows.factor_resets import FactorResets
 from twinlock.flows.parts import Parts
 
@@ -79,6 +79,7 @@ class Upkeep:
         self._factor_resets.work(now=now)
         pause = partial(self._stopped.wait, _PAUSE_SECONDS)
         chaining.extend(self._parts, now=now, pause=pause)
+        tallying.count_hours(self._parts, now=now, pause=pause)
         deleted = maintenance.clean_up(
             self._parts, keep_events=self._keep_events, now=now, pause=pause
         )

@@ -42,6 +42,12 @@ LIST_DUE = (
     .order_by(factor_reset.c.subject_id)
     .limit(bindparam("limit"))
 )
+LIST_WAITING = (
+    select(factor_reset)
+    .where(factor_reset.c.expires_at > bindparam("moment", type_=UtcDateTime()))
+    .order_by(factor_reset.c.due_at)
+    .limit(bindparam("limit"))
+)
 INSERT_RESET = (
     insert(factor_reset).ext(on_conflict("DO NOTHING")).returning(factor_reset.c.subject_id)
 )
@@ -69,6 +75,12 @@ def get_reset(db: Connection, subject: SubjectId) -> StagedReset | None:
 def list_due(db: Connection, *, now: datetime, after: str, limit: int) -> Sequence[StagedReset]:
     """Return resets whose time has come, in the order of their accounts, from *after* on."""
     rows = db.execute(LIST_DUE, {"moment": now, "after": after, "limit": limit})
+    return [found for row in rows if (found := _reset(row))]
+
+
+def list_waiting(db: Connection, *, now: datetime, limit: int) -> Sequence[StagedReset]:
+    """Return resets that wait, dead ones included, the next to be done first."""
+    rows = db.execute(LIST_WAITING, {"moment": now, "limit": limit})
     return [found for row in rows if (found := _reset(row))]
 
 

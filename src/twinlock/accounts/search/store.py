@@ -1,18 +1,22 @@
-"""SQL that finds accounts by the beginning of a name, one index range at a time.
+"""SQL that finds and counts accounts for an admin, one index range at a time.
 
 Both keys are compared byte by byte (on PostgreSQL their columns have the collation "C"), so that
 a beginning is a range of the unique index, and a page among a million accounts costs as much as
 among ten.
 """
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, not_
+from sqlalchemy import Connection, Select, bindparam, func, not_, select, tuple_
 from sqlalchemy.sql import ColumnElement
 
 from twinlock.accounts.directory import Account
 from twinlock.accounts.store import accounts_of, every_account
-from twinlock.accounts.tables import account
+from twinlock.accounts.tables import IS_ADMIN, account, subject
+from twinlock.core.proof import SubjectId
+from twinlock.db.types import UtcDateTime
 
 _LAST: Final = "\U0010ffff"
 """Sorts after every character of a name."""
@@ -40,6 +44,30 @@ LIST_BY_EMAIL = (
 )
 
 
+def _by_creation(condition: ColumnElement[bool]) -> Select[Any]:
+    after = tuple_(bindparam("after_moment", type_=UtcDateTime()), bindparam("after_id"))
+    return (
+        every_account()
+        .where(condition, tuple_(account.c.created_at, account.c.id) > after)
+        .order_by(account.c.created_at, account.c.id)
+        .limit(bindparam("limit"))
+    )
+
+
+LIST_ADMINS = _by_creation(account.c.id.in_(select(account.c.id).where(IS_ADMIN)))
+LIST_DISABLED = _by_creation(account.c.disabled_at.is_not(None))
+FIND_SIGN_INS = select(subject.c.id, subject.c.signed_in_at).where(
+    subject.c.id.in_(bindparam("subjects", expanding=True))
+)
+_CREATED_SINCE = (
+    select(account.c.id)
+    .where(account.c.created_at >= bindparam("since", type_=UtcDateTime()))
+    .limit(bindparam("limit"))
+    .subquery()
+)
+COUNT_CREATED = select(func.count()).select_from(_CREATED_SINCE)
+
+
 def list_by_username(db: Connection, beginning: str, *, after: str, limit: int) -> list[Account]:
     """Return accounts whose username's key begins so, in its order."""
     params = {"first": beginning, "last": beginning + _LAST, "after": after, "limit": limit}
@@ -50,3 +78,28 @@ def list_by_email(db: Connection, beginning: str, *, after: str, limit: int) -> 
     """Return the others whose e-mail address's key begins so, in its order."""
     params = {"first": beginning, "last": beginning + _LAST, "after": after, "limit": limit}
     return accounts_of(db.execute(LIST_BY_EMAIL, params))
+
+
+def list_admins(db: Connection, *, after: tuple[datetime, str], limit: int) -> list[Account]:
+    """Return admins, disabled ones included, in the order of their creation."""
+    params = {"after_moment": after[0], "after_id": after[1], "limit": limit}
+    return accounts_of(db.execute(LIST_ADMINS, params))
+
+
+def list_disabled(db: Connection, *, after: tuple[datetime, str], limit: int) -> list[Account]:
+    """Return disabled accounts in the order of their creation."""
+    params = {"after_moment": after[0], "after_id": after[1], "limit": limit}
+    return accounts_of(db.execute(LIST_DISABLED, params))
+
+
+def find_sign_ins(
+    db: Connection, subjects: Sequence[SubjectId]
+) -> Mapping[SubjectId, datetime | None]:
+    """Return when each of some accounts signed in last."""
+    rows = db.execute(FIND_SIGN_INS, {"subjects": list(subjects)})
+    return {SubjectId(row.id): row.signed_in_at for row in rows}
+
+
+def count_created(db: Connection, *, since: datetime, limit: int) -> int:
+    """Count accounts made since a moment, up to *limit*."""
+    return db.execute(COUNT_CREATED, {"since": since, "limit": limit}).scalar_one()

@@ -5,12 +5,12 @@ kept with the subject. Whoever can write to the database but does not hold the m
 can neither add, remove nor move an authenticator without breaking it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from twinlock.core.keyring import Keyring
 from twinlock.core.proof import NoSecondFactor, SubjectId
@@ -43,6 +43,14 @@ NOTE_USE = (
     .where(authenticator.c.id == bindparam("authenticator_id"))
     .values(last_used_at=bindparam("moment", type_=UtcDateTime()))
 )
+
+FIND_METHODS = (
+    select(authenticator.c.subject_id, authenticator.c.method)
+    .where(authenticator.c.subject_id.in_(bindparam("subjects", expanding=True)))
+    .order_by(authenticator.c.created_at, authenticator.c.id)
+)
+_HOLDERS = select(authenticator.c.subject_id).distinct().limit(bindparam("limit")).subquery()
+COUNT_HOLDERS = select(func.count()).select_from(_HOLDERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +126,21 @@ def find_authenticators(
 def list_authenticators(db: Connection, account: SubjectId) -> list[Authenticator]:
     """Return an account's rows whatever its seal says: to remove or to show, never to decide."""
     return [_authenticator(row) for row in db.execute(FIND_AUTHENTICATORS, {"subject": account})]
+
+
+def find_methods(
+    db: Connection, accounts: Sequence[SubjectId]
+) -> Mapping[SubjectId, tuple[str, ...]]:
+    """Return the methods of some accounts, whatever their seals say: to show, never to decide."""
+    found: dict[SubjectId, dict[str, None]] = {}
+    for row in db.execute(FIND_METHODS, {"subjects": list(accounts)}):
+        found.setdefault(SubjectId(row.subject_id), {})[row.method] = None
+    return {account: tuple(methods) for account, methods in found.items()}
+
+
+def count_holders(db: Connection, *, limit: int) -> int:
+    """Count accounts that have an authenticator, up to *limit*."""
+    return db.execute(COUNT_HOLDERS, {"limit": limit}).scalar_one()
 
 
 def make_seal(

@@ -1,0 +1,37 @@
+"""What the admin console shows, in one place for whoever draws it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from twinlock.core.proof import SubjectId
+from twinlock.flows.account_listing import FoundPage, Wanted, find_accounts
+from twinlock.flows.attention import Point, read_attention
+from twinlock.flows.changes import Changes
+from twinlock.flows.figures import Figures, read_figures
+from twinlock.flows.overview import Overview, read_overview_of
+from twinlock.flows.parts import Parts
+
+
+class Console:
+    """Reads for admins; changes nothing."""
+
+    def __init__(self, parts: Parts, changes: Changes) -> None:
+        self._parts = parts
+        self._changes = changes
+
+    def look(self, *, now: datetime) -> tuple[Figures, Sequence[Point]]:
+        """Return the figures, and what needs attention."""
+        figures = read_figures(self._parts, now=now)
+        return figures, read_attention(self._parts, figures, now=now)
+
+    def find_accounts(self, wanted: Wanted, *, cursor: str | None, limit: int) -> FoundPage:
+        """Return a page of the accounts that are looked for.
+
+        Raises:
+            InvalidCursorError: The cursor is not one of this list.
+        """
+        return find_accounts(self._parts, wanted, cursor=cursor, limit=limit)
+
+    def open(self, subject: SubjectId, *, now: datetime) -> Overview | None:
+        """Return everything about one account; None where there is none."""
+        return read_overview_of(self._parts, self._changes, subject, now=now)

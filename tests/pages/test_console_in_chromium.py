@@ -1,0 +1,96 @@
+"""The console in a real browser, in both schemes and both directions, judged by axe."""
+
+import socket
+from typing import Any
+
+import pytest
+
+from tests.pages.administered import enroll, settle
+from tests.pages.test_in_chromium import (
+    DESKTOP,
+    NARROW,
+    PHONE,
+    Walk,
+    chromium,
+    listener,
+    local,
+    serving,
+)
+from tests.support.house import PASSWORD, House
+from twinlock.testing.authenticator import FakeAuthenticator
+
+__all__ = ["listener", "local"]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+
+def furnish(house: House) -> FakeAuthenticator:
+    """Give the installation an admin and some people."""
+    house.create("root", roles=("admin",), full_name="Ana Ruiz")
+    settle(house)
+    return enroll(house, "root")
+
+
+async def sign_in(walk: Walk, phone: FakeAuthenticator) -> None:
+    """Sign in with both factors, and open the console."""
+    await walk.go("/admin")
+    await walk.page.fill("#username", "root")
+    await walk.page.fill("#password", PASSWORD)
+    async with walk.page.expect_navigation():
+        await walk.page.locator("button.main").first.click()
+    await walk.page.fill("#answer", phone.code(walk.house.now))
+    async with walk.page.expect_navigation():
+        await walk.page.locator("button.main").first.click()
+
+
+async def look_around(walk: Walk) -> None:
+    """Open every page of the console."""
+    marlene = walk.house.account("m.oduya").subject
+    ruprecht = walk.house.account("ruprecht").subject
+    await walk.go("/admin", "admin-overview")
+    await walk.page.locator("summary").click()
+    await walk.check("admin-overview-table")
+    await walk.go("/admin/accounts", "admin-accounts")
+    await walk.go("/admin/accounts?q=zz", "admin-accounts-empty")
+    await walk.go(f"/admin/accounts/{marlene}", "admin-account")
+    await walk.go(f"/admin/accounts/{ruprecht}", "admin-account-disabled")
+
+
+@pytest.mark.parametrize(
+    "size,scheme,language",
+    [
+        pytest.param(DESKTOP, "light", "en-GB", id="desktop-light"),
+        pytest.param(DESKTOP, "dark", "en-GB", id="desktop-dark"),
+        pytest.param(PHONE, "dark", "en-GB", id="phone-dark"),
+        pytest.param(NARROW, "light", "de", id="narrow-german"),
+        pytest.param(PHONE, "light", "ar", id="phone-right-to-left"),
+        pytest.param(DESKTOP, "light", "ar", id="desktop-right-to-left"),
+    ],
+)
+async def test_the_console_works_and_is_accessible(
+    local: House,
+    listener: socket.socket,
+    size: tuple[int, int],
+    scheme: Any,
+    language: str,
+) -> None:
+    async with serving(local, listener), chromium() as browser:
+        phone = furnish(local)
+        context = await browser.new_context(
+            base_url=local.settings.base_url,
+            locale=language,
+            color_scheme=scheme,
+            viewport={"width": size[0], "height": size[1]},
+            reduced_motion="reduce",
+        )
+        name = f"{scheme}-{size[0]}" + ("" if language == "en-GB" else f"-{language}")
+        walk = Walk(local, await context.new_page(), name, has_javascript=True)
+        walk.page.on("pageerror", lambda error: walk.seen.append(str(error)))
+        walk.page.on(
+            "console",
+            lambda said: walk.seen.append(said.text) if said.type in {"error", "warning"} else None,
+        )
+        await sign_in(walk, phone)
+        await look_around(walk)
+        await context.close()
+
+    assert not walk.seen, "\n".join(walk.seen)
