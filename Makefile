@@ -8,7 +8,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup run test test-fast check lock bench bench-full clean system
+.PHONY: help setup run test test-fast check lock bench bench-full crash races clean system
 
 help: ## Say what there is
 	@echo 'Twinlock: two-factor authentication for FastAPI.'
@@ -58,6 +58,15 @@ bench: setup ## Measure against bare FastAPI, the tutorial and fastapi-users; on
 
 bench-full: setup ## Measure everything, the slow parts too
 	@$(BIN)/python -m benchmarks --full
+
+DATABASE ?= sqlite
+MINUTES ?= 10
+
+crash: setup ## Kill servers in the middle of everything; DATABASE=postgres MINUTES=60
+	@$(BIN)/python -m reliability crash --database $(DATABASE) --minutes $(MINUTES)
+
+races: setup ## Send each single-use secret 64 times at once; DATABASE=postgres MINUTES=60
+	@$(BIN)/python -m reliability races --database $(DATABASE) --minutes $(MINUTES)
 
 clean: ## Remove .venv, caches and results; never data, keys or settings
 	@rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis mutants

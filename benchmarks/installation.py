@@ -7,7 +7,7 @@ what enrolling them one by one would have left behind, in seconds instead of min
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -43,12 +43,17 @@ _STEP = timedelta(seconds=30)
 
 @dataclass(slots=True)
 class Person:
-    """An account, its key, and the last time step that was used up."""
+    """An account, its key, and the last time step that was used up.
+
+    Attributes:
+        key: Nothing where the account has no second factor.
+    """
 
     username: str
     subject: SubjectId
     key: bytes
     last_step: int = 0
+    recovery_codes: list[str] = field(default_factory=list)
 
 
 class People:
@@ -93,9 +98,22 @@ def cores() -> int:
 
 
 def create(
-    folder: Path, *, accounts: int, profile: HashProfile = REAL, database_url: str | None = None
+    folder: Path,
+    *,
+    accounts: int,
+    bare: int = 0,
+    profile: HashProfile = REAL,
+    database_url: str | None = None,
 ) -> Installation:
-    """Make a fresh installation in *folder*."""
+    """Make a fresh installation in *folder*.
+
+    Args:
+        folder: Its data folder, emptied first.
+        accounts: How many accounts it has.
+        bare: How many of them, the last ones, have no second factor.
+        profile: What a hash costs.
+        database_url: Another database than SQLite in *folder*; empty.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)
     environment = {
@@ -120,14 +138,19 @@ def create(
         upgrade(database)
         create_installation(database, keyring, Caller(), now=utc_now())
         digest_key = open_installation(database, keyring)
-        people = database.transaction(_write, keyring, digest_key, accounts, profile)
+        people = database.transaction(_write, keyring, digest_key, accounts, bare, profile)
     finally:
         database.close()
     return Installation(environment, People(people))
 
 
 def _write(
-    tx: Connection, keyring: Keyring, digest_key: DigestKey, accounts: int, profile: HashProfile
+    tx: Connection,
+    keyring: Keyring,
+    digest_key: DigestKey,
+    accounts: int,
+    bare: int,
+    profile: HashProfile,
 ) -> list[Person]:
     now = utc_now()
     shared_hash = hash_password(PASSWORD, profile=profile)
@@ -137,7 +160,8 @@ def _write(
     for number in range(accounts):
         name = check_username(f"person{number}")
         account_id, person_id, app_id = new_id(), SubjectId(new_id()), new_id()
-        person = Person(name.text, person_id, number.to_bytes(20, "big"))
+        is_bare = number >= accounts - bare
+        person = Person(name.text, person_id, b"" if is_bare else number.to_bytes(20, "big"))
         people.append(person)
         app = Authenticator(app_id, totp.method, "phone", 6, now, None)
         account_rows.append(
@@ -166,12 +190,14 @@ def _write(
                     account=person_id,
                     generation=0,
                     awaits_enrollment=False,
-                    authenticators=[app],
+                    authenticators=[] if is_bare else [app],
                 ),
                 "awaits_enrollment": False,
                 "created_at": now,
             }
         )
+        if is_bare:
+            continue
         authenticator_rows.append(
             {
                 "id": app_id,
@@ -184,10 +210,11 @@ def _write(
         )
     tx.execute(insert(account), account_rows)
     tx.execute(insert(subject), subject_rows)
-    tx.execute(insert(authenticator), authenticator_rows)
-    for person, row in zip(people, authenticator_rows, strict=True):
+    if authenticator_rows:
+        tx.execute(insert(authenticator), authenticator_rows)
+    for person, row in zip(people, authenticator_rows, strict=False):  # the bare ones come last
         uri = otpauth.provisioning_uri(person.key, issuer="B", account_name=person.username)
         totp.import_authenticator(tx, person.subject, str(row["id"]), uri, now=now)
-        codes.create(tx, person.subject, now=now)
+        person.recovery_codes = codes.create(tx, person.subject, now=now)
     tx.execute(update(totp_key).values(last_step=0))
     return people

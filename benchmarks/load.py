@@ -203,16 +203,31 @@ async def run_each(
     return Span(done, time.monotonic() - begun, server.cpu_seconds() - cpu)
 
 
-def get(path: str, *, token: str | None = None, port: int = 80) -> bytes:
+def get(
+    path: str,
+    *,
+    token: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    port: int = 80,
+) -> bytes:
     """Return a GET request as a usual API client sends it."""
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return _request("GET", path, headers, b"", port)
+    all_headers = dict(headers or {})
+    if token:
+        all_headers["Authorization"] = f"Bearer {token}"
+    return _request("GET", path, all_headers, b"", port)
 
 
-def post_form(path: str, fields: Mapping[str, str], *, port: int = 80) -> bytes:
+def post_form(
+    path: str,
+    fields: Mapping[str, str],
+    *,
+    headers: Mapping[str, str] | None = None,
+    port: int = 80,
+) -> bytes:
     """Return a POST request with a form."""
     body = urlencode(fields).encode()
-    return _request("POST", path, {"Content-Type": "application/x-www-form-urlencoded"}, body, port)
+    all_headers = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
+    return _request("POST", path, all_headers, body, port)
 
 
 def post_json(

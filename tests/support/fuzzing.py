@@ -41,6 +41,8 @@ VALUES: Final[tuple[Any, ...]] = (
     None, True, False, 0, -1, 2**31, 2**63, 10**30, 1.5, [], {}, [None], {"": ""}, ["x"] * 100,
     {"id": "x", "rawId": "AA", "type": "public-key", "response": {"clientDataJSON": "e30"}},
 )  # fmt: skip
+SHOWN: Final = {"username", "full_name", "label", "email", "roles"}
+"""What an account is shown of itself, and so comes back by right."""
 FIELDS: Final = (
     "username", "password", "login", "answer", "trust_device", "method", "label", "enrollment",
     "reauthentication", "acr", "current_password", "new_password", "full_name", "roles", "email",
@@ -123,7 +125,9 @@ class Fuzzer:
         if tokens and chance.random() < 0.8:
             headers |= chance.choice(tokens)
         if chance.random() < 0.2:
-            value = self._text().encode("utf-8", "replace").decode("latin-1")
+            # A User-Agent comes back, by right, in an account's own history.
+            text = self._text().replace(SECRET, "x")
+            value = text.encode("utf-8", "replace").decode("latin-1")
             clean = "".join(one for one in value if one >= " " and one != "\x7f")[:500].strip()
             headers[chance.choice(HEADERS)] = clean
         asked: dict[str, Any] = {"method": method, "url": path, "headers": headers}
@@ -147,7 +151,7 @@ class Fuzzer:
             body = urlencode([(k, v.encode("utf-8", "replace")) for k, v in pairs]).encode()
             return self._bent(body), "application/x-www-form-urlencoded"
         names = chance.sample(FIELDS, chance.randint(0, len(FIELDS)))
-        value = {name: self._value() for name in names}
+        value = {name: self._value(name) for name in names}
         return self._bent(json.dumps(value).encode()), "application/json"
 
     def _bent(self, body: bytes) -> bytes:
@@ -166,8 +170,9 @@ class Fuzzer:
             case _:
                 return body + body
 
-    def _value(self) -> Any:
-        return self._text() if self.chance.random() < 0.7 else self.chance.choice(VALUES)
+    def _value(self, name: str) -> Any:
+        value = self._text() if self.chance.random() < 0.7 else self.chance.choice(VALUES)
+        return "x" if value == SECRET and name in SHOWN else value
 
     def _text(self) -> str:
         return self.chance.choice(TEXTS)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -28,15 +29,27 @@ class PostgresMissingError(Exception):
     """No PostgreSQL server programs are installed, or nobody may run them."""
 
 
+DURABLE = {"synchronous_commit": "on", "full_page_writes": "on"}
+"""What was committed is there after the server was killed. (Not after the machine was.)"""
+
+
 class PostgresServer:
     """A server in a temporary folder, reached through a socket that lies in the same folder."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, port: int = PORT, options: Mapping[str, str] | None = None) -> None:
+        """Prepare a server.
+
+        Args:
+            port: Names the socket, and is listened on where *options* name `listen_addresses`.
+            options: What is set otherwise than `FAST_AND_FORGETFUL` does.
+        """
         programs = postgres_programs()
         if programs is None:
             msg = "no PostgreSQL server programs found; `make test` installs them"
             raise PostgresMissingError(msg)
         self._programs = programs
+        self.port = port
+        self._options = {**FAST_AND_FORGETFUL, **(options or {})}
         # Not pytest's own folder: the path of a socket must be short, and the user that owns the
         # server must be able to reach it.
         self._folder = Path(tempfile.mkdtemp(prefix="twinlock-pg-", dir="/tmp"))
@@ -49,20 +62,28 @@ class PostgresServer:
             self._give_folder_away()
         self._run("initdb", "-D", self._data, "-U", USER, "-A", "trust", "-E", "UTF8",
                   "--no-locale", "--no-sync")  # fmt: skip
-        options = " ".join(f"-c {name}='{value}'" for name, value in FAST_AND_FORGETFUL.items())
+        self.resume()
+
+    def resume(self) -> None:
+        """Start the cluster that is there, and wait until it answers."""
+        options = " ".join(f"-c {name}='{value}'" for name, value in self._options.items())
         log = self._folder / "log"
         self._run("pg_ctl", "-D", self._data, "-w", "-s", "-l", log,
-                  "-o", f"-p {PORT} -k {self._folder} {options}", "start")  # fmt: skip
+                  "-o", f"-p {self.port} -k {self._folder} {options}", "start")  # fmt: skip
+
+    def halt(self) -> None:
+        """Stop at once, as a crash would; what was committed stays."""
+        if (self._data / "postmaster.pid").exists():
+            self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "-s", "stop")
 
     def stop(self) -> None:
         """Stop at once and leave nothing behind."""
-        if (self._data / "postmaster.pid").exists():
-            self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "-s", "stop")
+        self.halt()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def url(self, database: str) -> str:
         """Return the SQLAlchemy URL of *database*."""
-        return f"postgresql+psycopg://{USER}@/{database}?host={self._folder}&port={PORT}"
+        return f"postgresql+psycopg://{USER}@/{database}?host={self._folder}&port={self.port}"
 
     def create_database(self, template: str = "template1") -> str:
         """Return the name of a new database, a copy of *template*, which nobody may be using."""
@@ -76,7 +97,7 @@ class PostgresServer:
 
     def _administer(self, statement: str, *names: str) -> None:
         """Run one statement about whole databases."""
-        address = f"host={self._folder} port={PORT} user={USER} dbname=postgres"
+        address = f"host={self._folder} port={self.port} user={USER} dbname=postgres"
         with psycopg.connect(address, autocommit=True) as connection:
             connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
