@@ -228,3 +228,28 @@ def test_a_known_browser_keeps_its_cookie(browser: TestClient) -> None:
     sign_in(browser)
 
     assert browser.cookies["__Host-twinlock-known"] == known
+
+
+def test_a_listed_origin_gets_tokens_and_no_cookie(sqlite_house: House) -> None:
+    """Else its page could sign a visitor of ours in to another account."""
+    page = "https://app.example"
+    house = sqlite_house.again(cors_origins=[page])
+    body = {"username": "johndoe", "password": PASSWORD}
+    guest, own = {"Origin": page}, {"Origin": BASE_URL}
+    with house.open() as client:
+        house.create()
+        phone = house.enroll(client).phone
+        house.clock.advance(seconds=30)
+        handle = client.post("/api/login", json=body, headers=guest).json()["login"]
+        answer = {"login": handle, "answer": phone.code(house.now)}
+        passkey = {"login": "x" * 43, "answer": "{}"}
+
+        def status(path: str, headers: dict[str, str], **given: str) -> int:
+            asked = {**given, "transport": "cookie"}
+            return client.post(path, json=asked, headers=headers).status_code
+
+        assert status("/api/login", guest, **body) == 403
+        assert status("/api/login/totp", guest, **answer) == 403
+        assert status("/api/passkey/finish", guest, **passkey) == 403
+        assert status("/api/enrollment/totp/confirm", guest, enrollment="x" * 43, **answer) == 403
+        assert status("/api/login/totp", own, **answer) == 200

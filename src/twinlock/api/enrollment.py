@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Response
 from pydantic import BaseModel, Field, StringConstraints
+from starlette.requests import HTTPConnection
 
 from twinlock.api.bodies import Answer, Handle, Label, SignedInOut
 from twinlock.api.factors import EnrollmentOut, FactorOut, FactorsChangedOut
@@ -13,7 +14,7 @@ from twinlock.flows.enrolling import EnrollmentBegun
 from twinlock.flows.enrollment import LINK_REQUIRED, EnrolledAndSignedIn
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, EnrollmentRequired
-from twinlock.web.deps import OWN_SITE, From, Now, Running
+from twinlock.web.deps import OWN_SITE, From, Now, Running, refuse_cookie_to_guest
 from twinlock.web.problems import login_denied, problem, refusal
 from twinlock.web.routes import router
 
@@ -63,9 +64,15 @@ async def begin_enrollment(
 
 @api.post("/{method}/confirm", response_model=FactorsChangedOut | EnrollmentRequiredOut)
 async def confirm_enrollment(
-    method: str, body: ConfirmEnrollmentIn, runtime: Running, caller: From, now: Now
+    method: str,
+    http: HTTPConnection,
+    body: ConfirmEnrollmentIn,
+    runtime: Running,
+    caller: From,
+    now: Now,
 ) -> Response | BaseModel:
     """Confirm the enrollment: signed in, with ten recovery codes."""
+    refuse_cookie_to_guest(http, body.transport)
     done = await runtime.workers.run(
         runtime.enrollment.finish,
         body.login,

@@ -4,6 +4,7 @@ from typing import Literal
 
 from fastapi import Response
 from pydantic import BaseModel
+from starlette.requests import HTTPConnection
 
 from twinlock.api.bodies import Answer, Handle, MethodOut, Name, Password, SignedInOut
 from twinlock.api.responses import SIGN_IN_PROBLEMS, with_cookies
@@ -16,7 +17,7 @@ from twinlock.flows.outcomes import (
     SignedIn,
     Throttled,
 )
-from twinlock.web.deps import OWN_SITE, From, Now, Running, TrustedDevice
+from twinlock.web.deps import OWN_SITE, From, Now, Running, TrustedDevice, refuse_cookie_to_guest
 from twinlock.web.password_step import Submitted, submit_password
 from twinlock.web.problems import login_denied, problem, too_many_tries
 from twinlock.web.routes import router
@@ -101,9 +102,15 @@ class AnswerIn(BaseModel):
     response_model_exclude_none=True,
 )
 async def log_in(
-    body: LoginIn, runtime: Running, caller: From, device: TrustedDevice, now: Now
+    http: HTTPConnection,
+    body: LoginIn,
+    runtime: Running,
+    caller: From,
+    device: TrustedDevice,
+    now: Now,
 ) -> Response | BaseModel:
     """Sign in with a password; an account with a second factor is asked for it next."""
+    refuse_cookie_to_guest(http, body.transport)
     submitted = Submitted(body.username, body.password)
     request = Request(caller, body.transport, may_enroll=True, device=device)
     match await submit_password(runtime, submitted, request, now=now):
@@ -122,6 +129,7 @@ async def log_in(
 @api.post("/{method}", response_model=SignedInOut | EnrollmentRequiredOut)
 async def submit_answer(
     method: str,
+    http: HTTPConnection,
     body: AnswerIn,
     runtime: Running,
     caller: From,
@@ -129,6 +137,7 @@ async def submit_answer(
     now: Now,
 ) -> Response | BaseModel:
     """Answer the second-factor prompt of a pending login."""
+    refuse_cookie_to_guest(http, body.transport)
     request = Request(
         caller,
         body.transport,

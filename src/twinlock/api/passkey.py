@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import Response
 from pydantic import BaseModel
+from starlette.requests import HTTPConnection
 
 from twinlock.api.bodies import Answer, Handle, SignedInOut
 from twinlock.api.responses import SIGN_IN_PROBLEMS, with_cookies
@@ -11,7 +12,7 @@ from twinlock.flows.admission import Request
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, Refused, SignedIn, Throttled
 from twinlock.flows.passkey_login import PasskeyAsked
-from twinlock.web.deps import OWN_SITE, From, Now, Running
+from twinlock.web.deps import OWN_SITE, From, Now, Running, refuse_cookie_to_guest
 from twinlock.web.problems import login_denied, refusal, too_many_tries
 from twinlock.web.routes import router
 
@@ -47,9 +48,10 @@ async def begin_passkey_login(runtime: Running, now: Now) -> PasskeyLoginOut | R
 
 @api.post("/finish", response_model=SignedInOut)
 async def finish_passkey_login(
-    body: PasskeyAnswerIn, runtime: Running, caller: From, now: Now
+    http: HTTPConnection, body: PasskeyAnswerIn, runtime: Running, caller: From, now: Now
 ) -> Response:
     """Sign in with the answer of a passkey that verified its user."""
+    refuse_cookie_to_guest(http, body.transport)
     outcome = await runtime.workers.run(
         runtime.passkey_login.finish,
         body.login,

@@ -41,6 +41,16 @@ async def _browser_sign_in(connection: HTTPConnection) -> None:
         raise ProblemError(403, "cross_site_request", "The request comes from another site.")
 
 
+def refuse_cookie_to_guest(connection: HTTPConnection, transport: Transport) -> None:
+    """Refuse to sign a browser in by cookie for a page that may call us only without.
+
+    Raises:
+        ProblemError: 403, before anything is counted.
+    """
+    if transport is Transport.COOKIE and runtime_of(connection).origin.is_guest(connection):
+        raise ProblemError(403, "cross_site_request", "Cookies are for our own pages only.")
+
+
 def caller(connection: HTTPConnection, runtime: Runtime) -> Caller:
     """Return where a request came from."""
     header = "; ".join(connection.headers.getlist("cookie"))

@@ -50,6 +50,10 @@ class OwnOrigin:
             return has_cookie
         return site != "same-origin"
 
+    def is_guest(self, connection: HTTPConnection) -> bool:
+        """Tell whether a page of a listed origin sent this: it may call us without cookies."""
+        return connection.headers.get("origin") in self._others - self._own
+
 
 def _spelt(host: str) -> str:
     return f"[{host}]" if ":" in host else host
