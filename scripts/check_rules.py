@@ -62,6 +62,9 @@ LATE_IMPORTS = (
     "prometheus_client", "psycopg", "rich", "segno", "twinlock.cli", "twinlock.migrations",
     "twinlock.pages", "twinlock.telemetry", "twinlock.testing", "uvicorn", "webauthn",
 )  # fmt: skip
+# What an application imports before it starts, and what these leave until it does.
+BEFORE_THE_START = ("app.py", "api/routers.py", "web/hooks.py", "web/host_word.py")
+AT_THE_START = ("sqlalchemy", "twinlock.api", "twinlock.composition", "twinlock.flows")
 # Packages that promise a name to users, and load it when it is first asked for (PEP 562).
 PUBLIC_PACKAGES = (
     "__init__.py",
@@ -258,9 +261,10 @@ def late_import(module: Module) -> Found:
     """Import at the top, but for what is heavy and seldom used."""
     if module.is_in(*PUBLIC_PACKAGES):
         return
+    late = LATE_IMPORTS + (AT_THE_START if module.is_in(*BEFORE_THE_START) else ())
     inside = {id(node) for function in functions(module) for node in ast.walk(function)}
     for node, names in imports(module):
-        if id(node) in inside and not all(is_below(name, LATE_IMPORTS) for name in names):
+        if id(node) in inside and not all(is_below(name, late) for name in names):
             yield node, "move it to the top; only heavy and optional modules are imported late"
     for call in calls(module):
         if module.full_name(call.func) in {"__import__", "importlib.import_module"}:

@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Unpack, cast
 from uuid import UUID
@@ -13,8 +14,6 @@ from fastapi import APIRouter, FastAPI
 
 from twinlock.accounts.directory import Directory, host_id_of
 from twinlock.api.routers import WholeApi
-from twinlock.api.second_factor import SecondFactor
-from twinlock.composition import build_runtime, close_runtime
 from twinlock.config.settings import Settings
 from twinlock.core.clock import Clock, utc_now
 from twinlock.core.errors import ConfigurationError
@@ -25,23 +24,42 @@ from twinlock.web.inclusion import is_present, prefix_in, settle
 from twinlock.web.observing import Observer
 from twinlock.web.origin import OwnOrigin
 from twinlock.web.presence import Presence, write_token_url
-from twinlock.web.runtime import Runtime
 from twinlock.web.server import add_server_parts
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
     from sqlalchemy.orm import Session
 
+    from twinlock.api.second_factor import SecondFactor
     from twinlock.telemetry.metrics import Metrics
+    from twinlock.web.runtime import Runtime
 
 log = logging.getLogger("twinlock")
+
+
+class _FirstUse:
+    """Starts an instance that is asked for its runtime before anything has started it.
+
+    From then on `Twinlock.start` has put the runtime into the instance itself, where every
+    request finds it without a call.
+    """
+
+    def __get__(self, instance: "Twinlock", owner: object = None) -> "Runtime":
+        """Return the running installation.
+
+        Raises:
+            InstallationError: Keys and database do not fit, or there are none.
+            DatabaseUnavailableError: The database does not answer.
+        """
+        return instance.start()
 
 
 class Twinlock:
     """Two-factor authentication for one FastAPI application.
 
     Nothing is global: several instances in one process, each with settings of its own, do
-    not know of each other. Database and threads are opened when the application starts.
+    not know of each other. Database and threads are opened when the application starts, and
+    what works with them is imported no earlier.
     """
 
     def __init__(
@@ -77,8 +95,8 @@ class Twinlock:
         self._lock = threading.Lock()
         self._running: Runtime | None = None
         self._observers: list[Observer] = []
+        self._apis: list[WholeApi] = []
         self._word = HostWord(lambda: self.runtime)
-        self.second_factor = SecondFactor(lambda: self.runtime)
 
     def on_signed_in(self, hook: H) -> H:
         """Call *hook* after each sign-in; see `SecurityEvent`."""
@@ -127,23 +145,25 @@ class Twinlock:
         self._hooks.add(name, hook)
         return hook
 
-    @property
-    def runtime(self) -> Runtime:
-        """The running installation; starts it where no lifespan has, as in a mounted app.
+    runtime = _FirstUse()
+    """The running installation; starts it where no lifespan has, as in a mounted app."""
 
-        Raises:
-            InstallationError: Keys and database do not fit, or there are none.
-            DatabaseUnavailableError: The database does not answer.
-        """
-        return self._running or self.start()
+    @cached_property
+    def second_factor(self) -> "SecondFactor":
+        """The second factor of a host that keeps a login route of its own."""
+        from twinlock.api.second_factor import SecondFactor
 
-    def start(self) -> Runtime:
+        return SecondFactor(lambda: self.runtime)
+
+    def start(self) -> "Runtime":
         """Open the database with its keys and begin to poll; repeated calls do nothing more.
 
         Raises:
             InstallationError: Keys and database do not fit, or there are none.
             DatabaseUnavailableError: The database does not answer.
         """
+        from twinlock.composition import build_runtime
+
         with self._lock:
             if self._running is None:
                 self._running = build_runtime(
@@ -164,6 +184,9 @@ class Twinlock:
                 self._running.sight.start()
                 self._running.upkeep.start()
                 self._running.delivery.start()
+                for api in self._apis:
+                    api.fill()
+                vars(self)["runtime"] = self._running
             return self._running
 
     def observe(self, observer: Observer) -> None:
@@ -173,7 +196,7 @@ class Twinlock:
         """
         self._observers.append(observer)
 
-    def _watch(self, runtime: Runtime) -> None:
+    def _watch(self, runtime: "Runtime") -> None:
         def committed(events: Sequence[object]) -> None:
             for observer in self._observers:
                 observer.committed(events)
@@ -244,8 +267,11 @@ class Twinlock:
 
     def close(self) -> None:
         """End what `start` began."""
+        from twinlock.composition import close_runtime
+
         with self._lock:
             running, self._running = self._running, None
+            vars(self).pop("runtime", None)
         if running is not None:
             if _running_loop() is None:  # else hooks might wait for the loop that waits for them
                 self._hooks.finish()
@@ -274,7 +300,9 @@ class Twinlock:
         They bring the lifespan that starts and closes this instance and lets the application's
         own routes find it: one instance for one application.
         """
-        return WholeApi(lifespan=self.lifespan)
+        api = WholeApi(lifespan=self.lifespan)
+        self._apis.append(api)
+        return api
 
     def install(self, app: FastAPI, *, prefix: str = "", pages: bool = False) -> None:
         """Give *app* sign-in routes, and its own routes their users.
@@ -309,7 +337,7 @@ class Twinlock:
         _add_pages(app, self.settings, self._prefix)
 
 
-def _declare_changed(runtime: Runtime, host_id: str, *, is_password: bool) -> None:
+def _declare_changed(runtime: "Runtime", host_id: str, *, is_password: bool) -> None:
     runtime.host_changes.declare_changed(host_id, is_password=is_password, now=runtime.clock())
 
 

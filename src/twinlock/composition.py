@@ -21,6 +21,7 @@ from twinlock.factors.totp.factor import TotpFactor
 from twinlock.flows.account import AccountManagement
 from twinlock.flows.administration import Administration
 from twinlock.flows.admission import Admission
+from twinlock.flows.answering import Answering
 from twinlock.flows.changes import Changes
 from twinlock.flows.console import Console
 from twinlock.flows.counting import Counting
@@ -248,6 +249,7 @@ def build_runtime(
         opening=flows.opening,
         enrollment=Enrollment(parts, flows.verifying, flows.changes, admission),
         login=Login(parts, flows.counting, flows.verifying, admission),
+        answering=Answering(parts, flows.counting, flows.verifying, admission),
         passkey_login=PasskeyLogin(parts, flows.counting, flows.verifying, admission),
         refresh=Refresh(parts, flows.opening),
         factors=FactorManagement(parts, flows.verifying, flows.changes),

@@ -65,13 +65,11 @@ HEADERS: Final = (
 
 def own_routes() -> list[str]:
     """Return every route of the API, as ``GET /users/me``, hidden ones included."""
-    modules = [("", one) for one in routers._AT_ROOT] + [
-        ("/api", one) for one in routers._UNDER_API
-    ]
     return [
         f"{method} {prefix}{route.path}"
-        for prefix, module in modules
-        for route in module.api.routes
+        for prefix, added in routers._routers().items()
+        for one in added
+        for route in one.routes
         if isinstance(route, APIRoute)
         for method in sorted(route.methods or ())
     ]

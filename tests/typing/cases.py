@@ -24,7 +24,7 @@ from twinlock.core.proof import (
     TwoFactors,
     Verified,
 )
-from twinlock.flows.login import LookedUp
+from twinlock.flows.looked_up import LookedUp
 from twinlock.flows.opening import Opened, Opening, Transport
 from twinlock.flows.outcomes import (
     Credentials,

@@ -1,5 +1,9 @@
 """An application that includes our routes itself."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from fastapi import APIRouter, FastAPI, WebSocket
 from fastapi.testclient import TestClient
@@ -86,3 +90,27 @@ def test_a_mounted_application_is_given_to_the_lifespan(sqlite_house: House) -> 
         tokens = client.post("/inner/token", data=FORM).json()
 
         assert client.get("/inner/items", headers=bearer(tokens)).json() == "johndoe"
+
+
+def test_importing_an_application_loads_no_database() -> None:
+    """Whoever only imports it, as a command of the host's does, pays for none of it."""
+    program = """
+import os, sys
+from fastapi import FastAPI
+from twinlock import CurrentUser, Twinlock
+app = FastAPI()
+Twinlock().install(app)
+heavy = {"sqlalchemy", "joserfc", "alembic", "twinlock.composition", "twinlock.api.login"}
+print(sorted(heavy & set(sys.modules)))
+print("/token" in app.openapi()["paths"], "/api/login" in app.openapi()["paths"])
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PATH": os.environ["PATH"], "TWINLOCK_ENVIRONMENT": "development"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.splitlines() == ["[]", "True True"]

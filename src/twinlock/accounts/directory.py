@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Collection
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, runtime_checkable
 from uuid import UUID
-
-from sqlalchemy import Connection
 
 from twinlock.core.errors import DirectoryError
 from twinlock.core.proof import SubjectId
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 T = TypeVar("T")
 MaybeAwaitable: TypeAlias = T | Awaitable[T]
@@ -193,7 +194,7 @@ class Accounts(Protocol):
     are_ours: bool
 
     def find(
-        self, db: Connection, login: str, entry: DirectoryEntry | None = None
+        self, db: "Connection", login: str, entry: DirectoryEntry | None = None
     ) -> Account | None:
         """Return the account that *login* (a username or a verified e-mail address) names.
 
@@ -202,14 +203,14 @@ class Accounts(Protocol):
         """
         ...
 
-    def get(self, db: Connection, subject: SubjectId) -> Account | None:
+    def get(self, db: "Connection", subject: SubjectId) -> Account | None:
         """Return the open account of *subject*."""
         ...
 
-    def get_fresh(self, db: Connection, subject: SubjectId) -> Account | None:
+    def get_fresh(self, db: "Connection", subject: SubjectId) -> Account | None:
         """Return the same, as the host's directory tells it for this very step."""
         ...
 
-    def write_subject(self, tx: Connection, account: Account, *, now: datetime) -> None:
+    def write_subject(self, tx: "Connection", account: Account, *, now: datetime) -> None:
         """Write the subject of an account that somebody signs in to for the first time."""
         ...

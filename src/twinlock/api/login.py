@@ -146,7 +146,7 @@ async def submit_answer(
         trust_device=body.trust_device,
     )
     outcome = await runtime.workers.run(
-        runtime.login.submit_answer, body.login, method, body.answer, request, now=now
+        runtime.answering.submit_answer, body.login, method, body.answer, request, now=now
     )
     match outcome:
         case SignedIn() as signed_in:
@@ -164,5 +164,5 @@ async def begin_again(
     method: str, body: BeginIn, runtime: Running, now: Now
 ) -> Response | BaseModel:
     """Ask for fresh options of a method, voiding the older ones; the counts stay."""
-    offered = await runtime.workers.run(runtime.login.begin_again, body.login, method, now=now)
+    offered = await runtime.workers.run(runtime.answering.begin_again, body.login, method, now=now)
     return login_denied() if isinstance(offered, Denied) else MethodOut.of(offered)

@@ -1,6 +1,8 @@
 """All routes of the API, put under their prefixes."""
 
 import functools
+import itertools
+import threading
 from typing import Any
 
 from fastapi import Response
@@ -9,43 +11,9 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import Match
 from starlette.types import Scope
 
-from twinlock.api import (
-    account,
-    admin,
-    devices,
-    enrollment,
-    events,
-    factors,
-    health,
-    login,
-    logout,
-    passkey,
-    reauthenticate,
-    recovery,
-    revoke,
-    sessions,
-    token,
-    users,
-    well_known,
-)
 from twinlock.web.problems import problem
 from twinlock.web.routes import OwnRouter, TwinlockRoute
 
-_AT_ROOT = (token, revoke, users, well_known, health)
-_UNDER_API = (
-    login,
-    passkey,
-    enrollment,
-    logout,
-    account,
-    factors,
-    reauthenticate,
-    recovery,
-    sessions,
-    devices,
-    events,
-    admin,
-)
 _SLASHES = "twinlock_slashes"
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -73,18 +41,36 @@ class WholeApi(OwnRouter):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        twins = _Twins()
-        for module in _AT_ROOT:
-            self._add(module.api, twins, prefix="")
-        for module in _UNDER_API:
-            self._add(module.api, twins, prefix="/api")
-        self.include_router(twins)
+        self._filling = threading.RLock()
+        self._is_begun = self._is_full = False
+
+    def fill(self) -> None:
+        """Import the routes and add them, at the start or when somebody asks for them earlier.
+
+        An application that is only imported, as a command or a test of the host's does, pays
+        for none of it.
+        """
+        with self._filling:
+            if self._is_begun:
+                return
+            self._is_begun = True
+            twins = _Twins()
+            for prefix, routers in _routers().items():
+                for added in routers:
+                    self._add(added, twins, prefix=prefix)
+            self.include_router(twins)
+            self._is_full = True
+
+    def _get_routes_version(self, seen: set[int] | None = None) -> int:
+        if not self._is_full:
+            self.fill()
+        return super()._get_routes_version(seen)
 
     @functools.cached_property
     def first_segments(self) -> frozenset[str]:
         """The words that the paths of all modules begin with, behind any prefix."""
-        modules = (*_AT_ROOT, *_UNDER_API)
-        return frozenset().union(*(module.api.first_segments for module in modules))
+        routers = itertools.chain(*_routers().values())
+        return frozenset().union(*(added.first_segments for added in routers))
 
     def _add(self, added: OwnRouter, twins: "_Twins", *, prefix: str) -> None:
         self.include_router(added, prefix=prefix)
@@ -107,6 +93,49 @@ class _Twins(OwnRouter):
         if not scope["path"].endswith("/"):
             return Match.NONE, {}
         return super().matches(scope)
+
+
+def _routers() -> dict[str, list[OwnRouter]]:
+    """Return the routes of each module, by the prefix that they have."""
+    from twinlock.api import (
+        account,
+        admin,
+        devices,
+        enrollment,
+        events,
+        factors,
+        health,
+        login,
+        logout,
+        passkey,
+        reauthenticate,
+        recovery,
+        revoke,
+        sessions,
+        token,
+        users,
+        well_known,
+    )
+
+    at_root = (token, revoke, users, well_known, health)
+    under_api = (
+        login,
+        passkey,
+        enrollment,
+        logout,
+        account,
+        factors,
+        reauthenticate,
+        recovery,
+        sessions,
+        devices,
+        events,
+        admin,
+    )
+    return {
+        "": [module.api for module in at_root],
+        "/api": [module.api for module in under_api],
+    }
 
 
 async def _not_found() -> Response:

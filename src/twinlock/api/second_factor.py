@@ -96,7 +96,7 @@ class SecondFactor:
         """
         runtime = self._runtime()
         return await runtime.workers.run(
-            runtime.login.begin_again, login, method, now=runtime.clock()
+            runtime.answering.begin_again, login, method, now=runtime.clock()
         )
 
     async def finish(
@@ -123,7 +123,7 @@ class SecondFactor:
         runtime = self._runtime()
         asked = Request(caller(request, runtime), Transport(transport))
         return await runtime.workers.run(
-            runtime.login.submit_answer, login, method, answer, asked, now=runtime.clock()
+            runtime.answering.submit_answer, login, method, answer, asked, now=runtime.clock()
         )
 
     async def verify(

@@ -196,7 +196,7 @@ async def _password(form: Form, runtime: Runtime, caller: Caller, now: Now) -> R
 
 async def _second_factor(form: Form, runtime: Runtime, caller: Caller, now: Now) -> Response:
     outcome = await runtime.workers.run(
-        runtime.login.submit_answer,
+        runtime.answering.submit_answer,
         _required(form, "mfa_token"),
         _required(form, "method"),
         _required(form, "answer"),

@@ -1,8 +1,8 @@
 """Signing in: the password, then the second factor. Every door that signs in goes through here.
 
     look_up ── hash ── finish_password ──┬─ SignedIn                (no second factor, under a seal)
-    (counts)  (edge)                     ├─ SecondFactorRequired ── submit_answer ── SignedIn
-                                         └─ Denied                  (counts)
+    (counts)  (edge)                     ├─ SecondFactorRequired   (goes on in answering.py)
+                                         └─ Denied
 
 At the token endpoint the code comes with the password: ``finish_with_code``. A passkey alone
 comes by ``passkey_login.py``. Both end in ``admission.py``.
@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from twinlock.accounts import store as account_store
 from twinlock.accounts.directory import Account, DirectoryEntry
-from twinlock.accounts.password_check import NewHash, RightPassword, shown_earlier, vouched
+from twinlock.accounts.password_check import NewHash, RightPassword, vouched
 from twinlock.audit.events import Caller
 from twinlock.core.proof import (
     NoSecondFactor,
@@ -25,19 +25,18 @@ from twinlock.core.proof import (
     Reason,
     Rejected,
     TwoFactors,
-    Verified,
 )
 from twinlock.core.secrets import digest, new_secret
-from twinlock.factors.authenticators.store import Authenticators, AwaitsEnrollment, SealBroken
+from twinlock.factors.authenticators.store import Authenticators, AwaitsEnrollment
 from twinlock.flows import mailing
 from twinlock.flows.admission import Admission, Admitted, Request
 from twinlock.flows.counting import Counting
 from twinlock.flows.demands import demands_of, enrollable
 from twinlock.flows.devices import Copied, Recognised, TrustedDevices
+from twinlock.flows.looked_up import LookedUp, Ready
 from twinlock.flows.outcomes import (
     Denied,
     EnrollmentRequired,
-    Offered,
     SecondFactorRequired,
     SignedIn,
     Throttled,
@@ -45,51 +44,9 @@ from twinlock.flows.outcomes import (
 from twinlock.flows.parts import Parts
 from twinlock.flows.verifying import Verifying
 from twinlock.flows.waiting_logins import require_enrollment
-from twinlock.mail.letters import Kind
 from twinlock.pending import store as pending_store
 from twinlock.pending.store import Pending, Purpose
 from twinlock.throttle.store import Try
-
-
-@dataclass(frozen=True, slots=True)
-class LookedUp:
-    """What the first hop of a password step found, and the tries it counted.
-
-    Attributes:
-        account: None when nobody has that name.
-        factors: What the account has; None when there is no account.
-    """
-
-    name: str
-    account: Account | None
-    factors: Authenticators | NoSecondFactor | AwaitsEnrollment | SealBroken | None
-    tries: tuple[Try, ...]
-
-    def split(self, password: str) -> tuple[str, str | None]:
-        """Split the tutorial's appended code off a password field.
-
-        Only an account with TOTP codes is ever split, and then never tried as a whole, so
-        that nobody gets in without the second factor.
-        """
-        if not isinstance(self.factors, Authenticators):
-            return password, None
-        lengths = {one.code_digits for one in self.factors.all if one.code_digits}
-        if len(lengths) != 1:
-            return password, None
-        (length,) = lengths
-        code = password[-length:]
-        if len(code) == length and code.isascii() and code.isdigit():
-            return password[:-length], code
-        return password, None
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """An account whose password was right, and what it has."""
-
-    account: Account
-    password: Verified
-    factors: Authenticators | NoSecondFactor
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,23 +127,6 @@ class Login:
         """Tell whether more than the password would be asked of an account."""
         return self._parts.database.reading(self._needs_second_factor, entry)
 
-    def submit_answer(
-        self, handle: str, method: str, answer: object, request: Request, *, now: datetime
-    ) -> SignedIn | EnrollmentRequired | Denied | Throttled:
-        """Answer the second-factor prompt of a pending login."""
-        if self._parts.factors.get(method) is None:
-            return Denied()  # any text at all: neither counted nor written down
-        counted = self._parts.database.transaction_once(
-            self._count_answer, handle, method, request, now=now
-        )
-        if isinstance(counted, Denied | Throttled):
-            return counted
-        begun, account, taken = counted
-        done: Admitted | EnrollmentRequired | Denied = self._parts.database.transaction(
-            self._check_answer, begun, account, taken, method, answer, request, now=now
-        )
-        return self._admission.told(done, now=now)
-
     def upgrade_hash(self, account: Account, right: RightPassword, new: NewHash) -> None:
         """Replace an outdated hash by one of today's kind, if it still is the one verified."""
         self._parts.database.transaction(
@@ -196,10 +136,6 @@ class Login:
             password_hash=new.password_hash,
             scheme=new.scheme,
         )
-
-    def begin_again(self, handle: str, method: str, *, now: datetime) -> Offered | Denied:
-        """Return fresh options of one method for a pending login."""
-        return self._parts.database.transaction(self._begin_again, handle, method, now=now)
 
     def _look_up(
         self,
@@ -226,7 +162,7 @@ class Login:
         *,
         now: datetime,
     ) -> Admitted | _Asked | SecondFactorRequired | EnrollmentRequired | Denied:
-        ready = self._ready(seen, outcome, now=now)
+        ready = seen.ready(outcome, now=now)
         if isinstance(ready, Rejected):
             if ready.reason is not Reason.AWAITS_ENROLLMENT or seen.account is None:
                 return self._deny_password(tx, seen, ready, request.caller, now=now)
@@ -246,7 +182,7 @@ class Login:
         return asked if known is None else _Asked(asked, known.ended)
 
     def _recognise(
-        self, tx: Connection, ready: _Ready, request: Request, *, now: datetime
+        self, tx: Connection, ready: Ready, request: Request, *, now: datetime
     ) -> Recognised | Copied | None:
         """Look whether a trusted device stands for the second factor."""
         account = ready.account
@@ -311,9 +247,9 @@ class Login:
         request: Request,
         *,
         now: datetime,
-    ) -> tuple[_Ready, Try | None] | Rejected:
+    ) -> tuple[Ready, Try | None] | Rejected:
         """Count the code's own try; a throttled code is, and takes as long as, a wrong password."""
-        ready = self._ready(seen, outcome, now=now)
+        ready = seen.ready(outcome, now=now)
         if isinstance(ready, Rejected):
             self._counting.take_decoy_try(tx, seen.name, now=now)
             return ready
@@ -330,7 +266,7 @@ class Login:
         self,
         tx: Connection,
         seen: LookedUp,
-        ready: _Ready,
+        ready: Ready,
         taken: Try | None,
         code: str,
         request: Request,
@@ -356,109 +292,10 @@ class Login:
         both = TwoFactors(ready.password, second)
         return self._admission.admit(tx, ready.account, both, request, now=now)
 
-    def _count_answer(
-        self, tx: Connection, handle: str, method: str, request: Request, *, now: datetime
-    ) -> tuple[Pending, Account, Try] | Denied | Throttled:
-        """Count an answer twice: with its pending login and with its account."""
-        most = self._parts.lifetimes.max_answers
-        begun = pending_store.get_pending(
-            tx, digest(handle), purpose=Purpose.LOGIN, max_tries=most, now=now
-        )
-        if begun is None:
-            return Denied()
-        account = self._parts.accounts.get_fresh(tx, begun.subject)
-        if account is None or account.is_disabled or account.generation != begun.generation:
-            return Denied()
-        # The account's count before the login's row, as the check does: or two would deadlock.
-        taken = self._counting.take_second_factor_try(
-            tx, account.subject, request.caller, method=method, now=now
-        )
-        if isinstance(taken, Throttled):
-            return taken
-        if not pending_store.take_try(
-            tx, begun.digest, purpose=Purpose.LOGIN, max_tries=most, now=now
-        ):
-            self._counting.give_back(tx, (taken,))
-            return Denied()
-        return begun, account, taken
-
-    def _begin_again(
-        self, tx: Connection, handle: str, method: str, *, now: datetime
-    ) -> Offered | Denied:
-        begun = pending_store.get_pending(
-            tx,
-            digest(handle),
-            purpose=Purpose.LOGIN,
-            max_tries=self._parts.lifetimes.max_answers,
-            now=now,
-        )
-        if begun is None:
-            return Denied()
-        account = self._parts.accounts.get_fresh(tx, begun.subject)
-        if account is None or account.is_disabled or account.generation != begun.generation:
-            return Denied()
-        factors = self._verifying.factors_of(tx, account)
-        if not isinstance(factors, Authenticators):
-            return Denied()
-        renewed = self._verifying.renew(tx, factors, begun, method, now=now)
-        if renewed is None:
-            return Denied()
-        offered, state = renewed
-        return offered if pending_store.replace_state(tx, begun, state=state) else Denied()
-
-    def _check_answer(
-        self,
-        tx: Connection,
-        begun: Pending,
-        account: Account,
-        taken: Try,
-        method: str,
-        answer: object,
-        request: Request,
-        *,
-        now: datetime,
-    ) -> Admitted | EnrollmentRequired | Denied:
-        factors = self._verifying.factors_of(tx, account)
-        if not isinstance(factors, Authenticators) or begun.proven_at is None:
-            return self._admission.deny(
-                tx, account, Reason.SEAL_BROKEN, request.caller, method, now=now
-            )
-        second = self._verifying.verify(
-            tx, factors, method, begun, answer, taken, request.caller, now=now
-        )
-        if isinstance(second, Rejected):
-            self._admission.deny(tx, account, second.reason, request.caller, method, now=now)
-            mailing.notify(tx, self._parts, account, Kind.WRONG_SECOND_FACTOR, now=now)
-            return Denied()
-        if not pending_store.spend(tx, begun, now=now):
-            return self._admission.deny(tx, account, Reason.SPENT, request.caller, method, now=now)
-        password = shown_earlier(account.subject, at=begun.proven_at)
-        scoped = replace(request, scope=begun.scope)
-        return self._admission.admit(tx, account, TwoFactors(password, second), scoped, now=now)
-
-    def _ready(
-        self, seen: LookedUp, outcome: RightPassword | Rejected, *, now: datetime
-    ) -> _Ready | Rejected:
-        """Return the account whose password was right, or why it goes no further."""
-        account = seen.account
-        if account is None or seen.factors is None:
-            return Rejected(Reason.UNKNOWN_ACCOUNT)
-        if isinstance(outcome, Rejected):
-            return outcome
-        if account.is_disabled:
-            return Rejected(Reason.DISABLED)
-        if account.password_expires_at is not None and account.password_expires_at <= now:
-            return Rejected(Reason.PASSWORD_EXPIRED)
-        if isinstance(seen.factors, SealBroken):
-            return Rejected(Reason.SEAL_BROKEN)
-        if isinstance(seen.factors, AwaitsEnrollment):
-            return Rejected(Reason.AWAITS_ENROLLMENT)
-        return _Ready(account, outcome.verified, seen.factors)
-
     def _ask_second_factor(
         self,
         tx: Connection,
-        ready: _Ready,
+        ready: Ready,
         factors: Authenticators,
         request: Request,
         *,

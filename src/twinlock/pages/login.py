@@ -132,7 +132,9 @@ async def show_second_factor(method: str, request: Request, runtime: Running, no
         return _run_out(request, there)
     if method != passkey.METHOD:
         return _answer_page(request, runtime, begun, method, there)
-    offered = await runtime.workers.run(runtime.login.begin_again, begun.handle, method, now=now)
+    offered = await runtime.workers.run(
+        runtime.answering.begin_again, begun.handle, method, now=now
+    )
     if isinstance(offered, Denied):
         return _run_out(request, there)
     note = cookies.read(request, cookies.NOTE)
@@ -168,7 +170,7 @@ async def answer(
     is_passkey = method == passkey.METHOD
     typed = passkey.credential_in(form) if is_passkey else form.text("answer")[:_MAX_ANSWER]
     outcome = await runtime.workers.run(
-        runtime.login.submit_answer, begun.handle, method, typed, asked, now=now
+        runtime.answering.submit_answer, begun.handle, method, typed, asked, now=now
     )
     match outcome:
         case SignedIn() as done:

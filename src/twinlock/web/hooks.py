@@ -14,12 +14,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Final, TypedDict, TypeVar
 
 from twinlock.audit.events import Event, EventType
 from twinlock.core.errors import TwinlockError
-from twinlock.flows import auditing
-from twinlock.flows.parts import Parts
+
+if TYPE_CHECKING:
+    from twinlock.flows.parts import Parts
 
 log = logging.getLogger("twinlock.hooks")
 
@@ -121,7 +122,7 @@ class Hooks:
         for type_ in EVENTS[name]:
             self._of.setdefault(type_, []).append(hook)
 
-    def committed(self, parts: Parts, events: Sequence[object]) -> None:
+    def committed(self, parts: "Parts", events: Sequence[object]) -> None:
         """Take what a transaction has committed; returns at once, and never raises."""
         for event in events:
             if not isinstance(event, Event) or event.type not in self._of:
@@ -197,7 +198,9 @@ class Hooks:
             self._running = None
 
 
-def _told(event: Event, parts: Parts) -> SecurityEvent:
+def _told(event: Event, parts: "Parts") -> SecurityEvent:
+    from twinlock.flows import auditing
+
     host_id, username = None, None
     if event.subject is not None:
         try:

@@ -5,10 +5,6 @@ import contextlib
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import event
-from sqlalchemy.exc import MissingGreenlet
-from sqlalchemy.util import await_only
-
 from twinlock.web.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -56,6 +52,8 @@ class HostWord:
             return self._now(step)
         waiting = session.info.get(_KEY)
         if waiting is None:
+            from sqlalchemy import event
+
             waiting = session.info[_KEY] = _Waiting(self)
             event.listen(session, "after_commit", waiting.committed)
             event.listen(session, "after_soft_rollback", waiting.rolled_back)
@@ -79,6 +77,9 @@ class HostWord:
 
     def within_session(self, step: Step) -> None:
         """Carry out a step where a session tells of its end: in its thread, or its greenlet."""
+        from sqlalchemy.exc import MissingGreenlet
+        from sqlalchemy.util import await_only
+
         runtime = self._runtime()
         with contextlib.suppress(RuntimeError):
             asyncio.get_running_loop()

@@ -9,7 +9,7 @@ from twinlock.accounts.password_check import RightPassword, vouched
 from twinlock.core.errors import TwinlockError
 from twinlock.core.proof import Rejected
 from twinlock.flows.admission import Request
-from twinlock.flows.login import LookedUp
+from twinlock.flows.looked_up import LookedUp
 from twinlock.flows.outcomes import (
     Denied,
     EnrollmentRequired,

@@ -1,43 +1,49 @@
 """What the edge works with: the flows of one installation, running."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.requests import HTTPConnection
 
-from twinlock.accounts.password_check import PasswordCheck
-from twinlock.core.clock import Clock
-from twinlock.flows.account import AccountManagement
-from twinlock.flows.administration import Administration
-from twinlock.flows.console import Console
-from twinlock.flows.devices import TrustedDevices
-from twinlock.flows.email_change import EmailChange
-from twinlock.flows.enrollment import Enrollment
-from twinlock.flows.factor_administration import FactorAdministration
-from twinlock.flows.factor_resets import FactorResets
-from twinlock.flows.factors import FactorManagement
-from twinlock.flows.health import Health
-from twinlock.flows.host_accounts import HostChanges
-from twinlock.flows.keys import Keys
-from twinlock.flows.login import Login
-from twinlock.flows.opening import Opening
-from twinlock.flows.own_enrollment import OwnEnrollment
-from twinlock.flows.own_security import OwnSecurity
-from twinlock.flows.own_sessions import OwnSessions
-from twinlock.flows.parts import Parts
-from twinlock.flows.passkey_login import PasskeyLogin
-from twinlock.flows.reauthentication import Reauthentication
-from twinlock.flows.recovery import Recovery
-from twinlock.flows.refresh import Refresh
-from twinlock.web.asking import Asking
-from twinlock.web.delivery import Delivery
-from twinlock.web.hash_pool import HashPool
-from twinlock.web.network import Network
-from twinlock.web.origin import OwnOrigin
 from twinlock.web.recognition import NotInstalledError, recognition_of
-from twinlock.web.sight import Sight
-from twinlock.web.upkeep import Upkeep
-from twinlock.web.work import Workers
+
+if TYPE_CHECKING:  # an application that has not started loads no database
+    from twinlock.accounts.password_check import PasswordCheck
+    from twinlock.core.clock import Clock
+    from twinlock.flows.account import AccountManagement
+    from twinlock.flows.administration import Administration
+    from twinlock.flows.answering import Answering
+    from twinlock.flows.console import Console
+    from twinlock.flows.devices import TrustedDevices
+    from twinlock.flows.email_change import EmailChange
+    from twinlock.flows.enrollment import Enrollment
+    from twinlock.flows.factor_administration import FactorAdministration
+    from twinlock.flows.factor_resets import FactorResets
+    from twinlock.flows.factors import FactorManagement
+    from twinlock.flows.health import Health
+    from twinlock.flows.host_accounts import HostChanges
+    from twinlock.flows.keys import Keys
+    from twinlock.flows.login import Login
+    from twinlock.flows.opening import Opening
+    from twinlock.flows.own_enrollment import OwnEnrollment
+    from twinlock.flows.own_security import OwnSecurity
+    from twinlock.flows.own_sessions import OwnSessions
+    from twinlock.flows.parts import Parts
+    from twinlock.flows.passkey_login import PasskeyLogin
+    from twinlock.flows.reauthentication import Reauthentication
+    from twinlock.flows.recovery import Recovery
+    from twinlock.flows.refresh import Refresh
+    from twinlock.web.asking import Asking
+    from twinlock.web.delivery import Delivery
+    from twinlock.web.hash_pool import HashPool
+    from twinlock.web.network import Network
+    from twinlock.web.origin import OwnOrigin
+    from twinlock.web.sight import Sight
+    from twinlock.web.upkeep import Upkeep
+    from twinlock.web.work import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,7 @@ class Runtime:
     keys: Keys
     opening: Opening
     login: Login
+    answering: Answering
     enrollment: Enrollment
     passkey_login: PasskeyLogin
     refresh: Refresh
@@ -90,7 +97,7 @@ class Runtime:
     socket_interval: float
 
     @property
-    def installation(self) -> "Runtime":
+    def installation(self) -> Runtime:
         """Itself: see `Recognition`."""
         return self
 

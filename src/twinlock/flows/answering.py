@@ -1,0 +1,143 @@
+"""The second half of a login: an answer to what a pending login asks for.
+
+    SecondFactorRequired ── submit_answer ──┬─ SignedIn
+         │                  (counts)        ├─ Denied, Throttled
+         └─ begin_again: fresh options      └─ EnrollmentRequired  (policy demands more)
+
+What was begun dies with the account's generation: a change of password, factors or state voids
+every login that waits.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from twinlock.accounts.directory import Account
+from twinlock.accounts.password_check import shown_earlier
+from twinlock.core.proof import Reason, Rejected, TwoFactors
+from twinlock.core.secrets import digest
+from twinlock.factors.authenticators.store import Authenticators
+from twinlock.flows import mailing
+from twinlock.flows.admission import Admission, Admitted, Request
+from twinlock.flows.counting import Counting
+from twinlock.flows.outcomes import Denied, EnrollmentRequired, Offered, SignedIn, Throttled
+from twinlock.flows.parts import Parts
+from twinlock.flows.verifying import Verifying
+from twinlock.mail.letters import Kind
+from twinlock.pending import store as pending_store
+from twinlock.pending.store import Pending, Purpose
+from twinlock.throttle.store import Try
+
+
+class Answering:
+    """Takes the answers of pending logins."""
+
+    def __init__(
+        self, parts: Parts, counting: Counting, verifying: Verifying, admission: Admission
+    ) -> None:
+        self._parts = parts
+        self._counting = counting
+        self._verifying = verifying
+        self._admission = admission
+
+    def submit_answer(
+        self, handle: str, method: str, answer: object, request: Request, *, now: datetime
+    ) -> SignedIn | EnrollmentRequired | Denied | Throttled:
+        """Answer the second-factor prompt of a pending login."""
+        if self._parts.factors.get(method) is None:
+            return Denied()  # any text at all: neither counted nor written down
+        counted = self._parts.database.transaction_once(
+            self._count_answer, handle, method, request, now=now
+        )
+        if isinstance(counted, Denied | Throttled):
+            return counted
+        begun, account, taken = counted
+        done: Admitted | EnrollmentRequired | Denied = self._parts.database.transaction(
+            self._check_answer, begun, account, taken, method, answer, request, now=now
+        )
+        return self._admission.told(done, now=now)
+
+    def begin_again(self, handle: str, method: str, *, now: datetime) -> Offered | Denied:
+        """Return fresh options of one method for a pending login."""
+        return self._parts.database.transaction(self._begin_again, handle, method, now=now)
+
+    def _count_answer(
+        self, tx: Connection, handle: str, method: str, request: Request, *, now: datetime
+    ) -> tuple[Pending, Account, Try] | Denied | Throttled:
+        """Count an answer twice: with its pending login and with its account."""
+        most = self._parts.lifetimes.max_answers
+        begun = pending_store.get_pending(
+            tx, digest(handle), purpose=Purpose.LOGIN, max_tries=most, now=now
+        )
+        if begun is None:
+            return Denied()
+        account = self._parts.accounts.get_fresh(tx, begun.subject)
+        if account is None or account.is_disabled or account.generation != begun.generation:
+            return Denied()
+        # The account's count before the login's row, as the check does: or two would deadlock.
+        taken = self._counting.take_second_factor_try(
+            tx, account.subject, request.caller, method=method, now=now
+        )
+        if isinstance(taken, Throttled):
+            return taken
+        if not pending_store.take_try(
+            tx, begun.digest, purpose=Purpose.LOGIN, max_tries=most, now=now
+        ):
+            self._counting.give_back(tx, (taken,))
+            return Denied()
+        return begun, account, taken
+
+    def _begin_again(
+        self, tx: Connection, handle: str, method: str, *, now: datetime
+    ) -> Offered | Denied:
+        begun = pending_store.get_pending(
+            tx,
+            digest(handle),
+            purpose=Purpose.LOGIN,
+            max_tries=self._parts.lifetimes.max_answers,
+            now=now,
+        )
+        if begun is None:
+            return Denied()
+        account = self._parts.accounts.get_fresh(tx, begun.subject)
+        if account is None or account.is_disabled or account.generation != begun.generation:
+            return Denied()
+        factors = self._verifying.factors_of(tx, account)
+        if not isinstance(factors, Authenticators):
+            return Denied()
+        renewed = self._verifying.renew(tx, factors, begun, method, now=now)
+        if renewed is None:
+            return Denied()
+        offered, state = renewed
+        return offered if pending_store.replace_state(tx, begun, state=state) else Denied()
+
+    def _check_answer(
+        self,
+        tx: Connection,
+        begun: Pending,
+        account: Account,
+        taken: Try,
+        method: str,
+        answer: object,
+        request: Request,
+        *,
+        now: datetime,
+    ) -> Admitted | EnrollmentRequired | Denied:
+        factors = self._verifying.factors_of(tx, account)
+        if not isinstance(factors, Authenticators) or begun.proven_at is None:
+            return self._admission.deny(
+                tx, account, Reason.SEAL_BROKEN, request.caller, method, now=now
+            )
+        second = self._verifying.verify(
+            tx, factors, method, begun, answer, taken, request.caller, now=now
+        )
+        if isinstance(second, Rejected):
+            self._admission.deny(tx, account, second.reason, request.caller, method, now=now)
+            mailing.notify(tx, self._parts, account, Kind.WRONG_SECOND_FACTOR, now=now)
+            return Denied()
+        if not pending_store.spend(tx, begun, now=now):
+            return self._admission.deny(tx, account, Reason.SPENT, request.caller, method, now=now)
+        password = shown_earlier(account.subject, at=begun.proven_at)
+        scoped = replace(request, scope=begun.scope)
+        return self._admission.admit(tx, account, TwoFactors(password, second), scoped, now=now)
