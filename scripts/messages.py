@@ -1,8 +1,8 @@
-"""Find the texts of the pages, and hold the catalogues against them.
+"""Find the texts of pages and mails, and hold the catalogues against them.
 
     python scripts/messages.py [--check]
 
-writes every text that a catalogue of `src/twinlock/pages/locale` lacks into it, untranslated, and
+writes every text that a catalogue of pages or mails (`locale`) lacks into it, untranslated, and
 takes out those that are gone; `--check` changes nothing and exits with 1 if a catalogue is not
 complete.
 """
@@ -18,8 +18,12 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from twinlock.mail import letters
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "src" / "twinlock" / "pages"
+MAIL = ROOT / "src" / "twinlock" / "mail"
+BOOKS = (PAGES, MAIL)
 LANGUAGES = ("de", "fr", "es", "ja", "ar")
 KEYWORDS = {"_": None, "mark": None, "ngettext": (1, 2)}
 METHODS = [("**.py", "python"), ("**.html", "jinja2")]
@@ -34,9 +38,12 @@ _DROPPED = (
 Message = str | tuple[str, ...]
 
 
-def messages() -> Iterator[Message]:
-    """Return every text of the pages, once."""
+def messages(book: Path = PAGES) -> Iterator[Message]:
+    """Return every text of the pages, or of the mails, once."""
     found: dict[Message, None] = {}
+    if book == MAIL:
+        yield from dict.fromkeys(letters.texts())
+        return
     for _, _, text, _, _ in extract_from_dir(
         PAGES, METHODS, OPTIONS, KEYWORDS, strip_comment_tags=True
     ):
@@ -44,19 +51,19 @@ def messages() -> Iterator[Message]:
     yield from found
 
 
-def catalogue_of(language: str) -> Catalog:
+def catalogue_of(language: str, book: Path = PAGES) -> Catalog:
     """Return what there is in a language."""
-    file = PAGES / "locale" / f"{language}.po"
+    file = book / "locale" / f"{language}.po"
     if not file.exists():
         return Catalog(locale=language)
     with file.open("rb") as stream:
         return read_po(stream, locale=language)
 
 
-def missing(language: str) -> list[Message]:
+def missing(language: str, book: Path = PAGES) -> list[Message]:
     """Return the texts that a language lacks."""
-    catalogue = catalogue_of(language)
-    return [text for text in messages() if not is_complete(catalogue, text)]
+    catalogue = catalogue_of(language, book)
+    return [text for text in messages(book) if not is_complete(catalogue, text)]
 
 
 def is_complete(catalogue: Catalog, text: Message) -> bool:
@@ -70,31 +77,31 @@ def is_complete(catalogue: Catalog, text: Message) -> bool:
     return len(numbers) == catalogue.num_plurals and all(numbers)
 
 
-def update(language: str) -> None:
+def update(language: str, book: Path = PAGES) -> None:
     """Write the texts of now into a catalogue, with the translations that it has."""
-    old = catalogue_of(language)
+    old = catalogue_of(language, book)
     new = Catalog(
         locale=language, project="Twinlock", version="main", header_comment="", fuzzy=False
     )
-    for text in sorted(messages(), key=str):
+    for text in sorted(messages(book), key=str):
         known = old.get(text if isinstance(text, str) else text[0])
         new.add(text, known.string if known else "")
     written = io.BytesIO()
     write_po(written, new, width=100, sort_output=True)
     lines = [line for line in written.getvalue().splitlines() if not line.startswith(_DROPPED)]
-    (PAGES / "locale" / f"{language}.po").write_bytes(b"\n".join(lines).strip() + b"\n")
+    (book / "locale" / f"{language}.po").write_bytes(b"\n".join(lines).strip() + b"\n")
 
 
 def main(arguments: list[str]) -> int:
     """Check or update every catalogue."""
-    if "--check" not in arguments:
+    lacking: list[str] = []
+    for book in BOOKS:
         for language in LANGUAGES:
-            update(language)
-    lacking = {language: missing(language) for language in LANGUAGES}
-    for language, texts in lacking.items():
-        for text in texts:
-            print(f"{language}: {text!r}", file=sys.stderr)
-    return 1 if any(lacking.values()) else 0
+            if "--check" not in arguments:
+                update(language, book)
+            lacking += [f"{book.name}/{language}: {text!r}" for text in missing(language, book)]
+    print(*lacking, sep="\n", file=sys.stderr)
+    return 1 if lacking else 0
 
 
 if __name__ == "__main__":

@@ -409,6 +409,7 @@ def _add_pages(app: FastAPI, settings: Settings, prefix: str) -> None:
         install_pages(
             app,
             service=settings.service_name,
+            default_language=settings.default_language,
             least_password=settings.password_min_length,
             prefix=prefix,
             templates=settings.pages_templates,

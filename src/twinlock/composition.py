@@ -299,7 +299,10 @@ def _mail_office(settings: Settings, *, prefix: str) -> MailOffice | None:
     else:
         transport = FolderTransport(settings.data_dir / "mail")
     link_base = settings.mail_links or settings.base_url + prefix
-    return MailOffice(transport, Letterhead(settings.service_name, settings.mail_from, link_base))
+    letterhead = Letterhead(
+        settings.service_name, settings.mail_from, link_base, settings.default_language
+    )
+    return MailOffice(transport, letterhead)
 
 
 def _open_keyring(settings: Settings, database: Database) -> Keyring:

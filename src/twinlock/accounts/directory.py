@@ -158,6 +158,7 @@ class Account:
         password_hash: None where there is no password, or the directory checks it itself.
         password_expires_at: Set while a first password is to be changed; dead after it.
         entry: What the host's directory told just now; None where it was not asked.
+        language: Of its pages and mails; None while it is not known.
         is_new: Its subject has not been written yet: nobody has signed in to it.
     """
 
@@ -176,6 +177,7 @@ class Account:
     created_at: datetime
     entry: DirectoryEntry | None = None
     is_new: bool = False
+    language: str | None = None
     is_email_verified: bool = False
 
     @property

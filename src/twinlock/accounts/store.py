@@ -41,6 +41,7 @@ _ACCOUNT: Final = select(
     account.c.email,
     account.c.email_verified_at,
     account.c.full_name,
+    account.c.language,
     account.c.roles,
     account.c.disabled_at,
     account.c.password_hash,
@@ -74,6 +75,12 @@ UPDATE_PROFILE = (
     .where(account.c.id == bindparam("account_id"))
     .values(full_name=bindparam("new_full_name"))
 )
+SET_LANGUAGE = (
+    update(account)
+    .where(account.c.id == bindparam("account_id"))
+    .values(language=bindparam("new_language"))
+)
+LEARN_LANGUAGE = SET_LANGUAGE.where(account.c.language.is_(None))
 UPDATE_EMAIL = (
     update(account)
     .where(account.c.id == bindparam("account_id"))
@@ -322,6 +329,16 @@ def update_profile(tx: Connection, account_id: str, *, full_name: str | None) ->
     tx.execute(UPDATE_PROFILE, {"account_id": account_id, "new_full_name": full_name})
 
 
+def set_language(tx: Connection, account_id: str, language: str) -> None:
+    """Set the language of an account's pages and mails."""
+    tx.execute(SET_LANGUAGE, {"account_id": account_id, "new_language": language})
+
+
+def learn_language(tx: Connection, account_id: str, language: str) -> None:
+    """Set it where none is set yet."""
+    tx.execute(LEARN_LANGUAGE, {"account_id": account_id, "new_language": language})
+
+
 def update_email(
     tx: Connection,
     account_id: str,
@@ -422,6 +439,7 @@ def _account(row: Row[*tuple[Any, ...]] | None) -> Account | None:
         password_hash=row.password_hash,
         password_expires_at=row.password_expires_at,
         created_at=row.created_at,
+        language=row.language,
         is_email_verified=row.email_verified_at is not None,
     )
 

@@ -28,6 +28,7 @@ account = Table(
     Column("email_key", String(320), unique=True),
     Column("email_verified_at", UtcDateTime),  # null: not yet, so it signs nobody in
     Column("full_name", String(255)),
+    Column("language", String(8)),  # null: not chosen yet
     Column("roles", Text, nullable=False),  # sorted, separated by one space
     Column("disabled_at", UtcDateTime),  # null: enabled
     Column("password_hash", Text),  # null: the account has no password

@@ -174,6 +174,8 @@ def _what_follows(flows: Flows, account: Account, removed: Removed) -> list[str]
             "password and this token, which is shown this once:"
         ),
         f"  {removed.link}",
+        "On the pages of the login server, the same as a link:",
+        f"  {flows.parts.issuer}/enrollment/link/{removed.link}",
     ]
 
 

@@ -151,6 +151,13 @@ class Settings(ExplainedSettings):
         group=PAGES,
         example="false",
     )
+    default_language: Literal["en", "de", "fr", "es", "ja", "ar"] = setting(
+        "en",
+        "The language of mails to whom has chosen none, and of pages for browsers that ask for "
+        "none of ours.",
+        group=PAGES,
+        example="de",
+    )
     pages_templates: FilePath | None = setting(
         None,
         "A folder whose templates stand in for those of the pages that have the same name.",

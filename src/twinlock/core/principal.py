@@ -25,6 +25,7 @@ class User:
         amr: The methods really used (RFC 8176).
         auth_time: The moment of the proof that earned `acr`.
         session_id: The session's handle, as ``GET /api/sessions`` lists it.
+        language: The code of the language that the account chose, such as ``de``; None for none.
         must_change_password: The account holds a first password and is kept to its own pages.
     """
 
@@ -41,6 +42,7 @@ class User:
     session_id: str
     generation: int
     must_change_password: bool
+    language: str | None = None
 
     @property
     def disabled(self) -> bool:

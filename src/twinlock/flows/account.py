@@ -12,7 +12,7 @@ from twinlock.accounts.password_policy import PasswordProblem
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.principal import User
-from twinlock.core.proof import Continued, Reason, Rejected
+from twinlock.core.proof import Continued, Reason, Rejected, SubjectId
 from twinlock.flows import mailing
 from twinlock.flows.changes import Allowed, Changes, Replaced
 from twinlock.flows.counting import Counting
@@ -68,6 +68,20 @@ class AccountManagement:
         self._parts.marks.bump(marked)
         return account
 
+    def set_language(self, user: User, language: str) -> None:
+        """Set the language of an account of ours; another application's users have theirs there."""
+        if self._parts.accounts.are_ours:
+            self._parts.marks.bump(
+                self._parts.database.transaction(self._set_language, user, language)
+            )
+
+    def learn_language(self, subject: SubjectId, language: str) -> None:
+        """Take the language of a sign-in for the account's, while there is none."""
+        account = self._parts.database.reading(self._parts.accounts.get, subject)
+        if account is None or account.language is not None or not self._parts.accounts.are_ours:
+            return
+        self._parts.database.transaction(accounts.learn_language, account.host_id, language)
+
     def begin_password_change(
         self, user: User, new_password: str, caller: Caller, *, now: datetime
     ) -> ChangeCounted | StepUpRequired | Refused | Throttled | Denied:
@@ -107,6 +121,10 @@ class AccountManagement:
         if isinstance(done, Replaced):
             return self._changes.tell(done, now=now)
         return done
+
+    def _set_language(self, tx: Connection, user: User, language: str) -> list[str]:
+        accounts.set_language(tx, user.host_id, language)
+        return sessions.mark_changed(tx, user.id)
 
     def _change_profile(
         self,

@@ -240,4 +240,4 @@ class EmailChange:
 
 def _told(account: Account, begun: Pending, link: str) -> dict[str, str]:
     until = sentence_of(begun.expires_at)
-    return {"username": account.username, "link": link, "until": until}
+    return {**mailing.who(account), "link": link, "until": until}

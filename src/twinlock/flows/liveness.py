@@ -140,4 +140,5 @@ class Liveness:
             session_id=session.id,
             generation=account.generation,
             must_change_password=account.must_change_password,
+            language=account.language,
         )

@@ -46,7 +46,7 @@ def notify(
         rule = _seldom(rule)
     if not may_mail(tx, parts, kind, account.subject, rule=rule, now=now):
         return
-    told = {"username": account.username, "at": sentence_of(now), **(values or {})}
+    told = {**who(account), "at": sentence_of(now), **(values or {})}
     letter = Letter(kind, account.email, told)
     post(tx, parts, letter, subject=account.subject, lifetime=NOTICE_LIFETIME, now=now)
 
@@ -73,6 +73,11 @@ def warn_of_wrong_code(
             told = {"username": nobody[:_LONGEST_NAME], "at": sentence_of(now)}
             letter = Letter(kind, "", told)
             post(tx, parts, letter, subject=None, lifetime=NOTICE_LIFETIME, now=now)
+
+
+def who(account: Account) -> dict[str, str]:
+    """Return what a letter knows of its reader: what to call them, and in which language."""
+    return {"username": account.username, "language": account.language or ""}
 
 
 def may_mail(

@@ -7,10 +7,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
+from twinlock.accounts.directory import Account
 from twinlock.audit import store as audit
 from twinlock.core.principal import User
-from twinlock.core.proof import NoSecondFactor
+from twinlock.core.proof import Acr, NoSecondFactor
+from twinlock.devices import store as devices
+from twinlock.devices.store import Device
 from twinlock.factors.authenticators.store import Authenticator, Authenticators
+from twinlock.flows.demands import demands_of, enrollable
 from twinlock.flows.outcomes import Denied
 from twinlock.flows.parts import Parts
 from twinlock.flows.verifying import Verifying
@@ -29,7 +33,17 @@ class Security:
     email: str | None
     is_email_verified: bool
     sessions: Sequence[Session]
+    devices: Sequence[Device]
+    due: datetime | None
     events: Sequence[Row[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What the policies let an account enroll, and when they will demand more than it proved."""
+
+    methods: tuple[str, ...]
+    due: datetime | None
 
 
 class OwnSecurity:
@@ -42,6 +56,17 @@ class OwnSecurity:
     def look(self, user: User, *, now: datetime) -> Security | Denied:
         """Return the account's locks, sessions and newest events."""
         return self._parts.database.reading(self._look, user, now=now)
+
+    def look_ahead(self, user: User, *, now: datetime) -> Ahead:
+        """Return what may be enrolled, and by when it must be."""
+        return self._parts.database.reading(self._look_ahead, user, now=now)
+
+    def _look_ahead(self, db: Connection, user: User, *, now: datetime) -> Ahead:
+        account = self._parts.accounts.get(db, user.id)
+        if account is None:
+            return Ahead((), None)
+        demands = demands_of(db, self._parts, account, now=now)
+        return Ahead(enrollable(self._parts, demands), demands.reminder(user.acr))
 
     def _look(self, db: Connection, user: User, *, now: datetime) -> Security | Denied:
         account = self._parts.accounts.get(db, user.id)
@@ -60,5 +85,23 @@ class OwnSecurity:
             email=account.email if account else None,
             is_email_verified=account is not None and account.is_email_verified,
             sessions=sessions.find_sessions(db, user.id, now=now),
+            devices=devices.find_devices(db, user.id, generation=user.generation, now=now),
+            due=None if account is None else self._due(db, account, user, found, now=now),
             events=events,
         )
+
+    def _due(
+        self,
+        db: Connection,
+        account: Account,
+        user: User,
+        found: Sequence[Authenticator],
+        *,
+        now: datetime,
+    ) -> datetime | None:
+        """Return when a policy will demand more than this account has."""
+        demands = demands_of(db, self._parts, account, now=now)
+        factors = [self._parts.factors.get(one.method) for one in found]
+        if any(factor and factor.is_phishing_resistant for factor in factors):
+            return demands.reminder(Acr.PHR)
+        return demands.reminder(Acr.AAL2 if found else Acr.AAL1)

@@ -186,7 +186,7 @@ class Recovery:
         pending.insert_pending(tx, begun)
         office = require_mail(self._parts)
         values = {
-            "username": account.username,
+            **mailing.who(account),
             "link": office.letterhead.link("recovery", "password", token),
             "until": sentence_of(now + lifetime),
         }

@@ -5,7 +5,7 @@ and is escaped in HTML. Headers are written by `email`, which refuses line break
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.message import EmailMessage
@@ -15,7 +15,14 @@ from enum import StrEnum
 from html import escape
 from typing import Final
 
+from twinlock.core.languages import RIGHT_TO_LEFT, SOURCE
+from twinlock.mail.words import translated
+
 _LINK: Final = "{link}"
+_NOT_ME: Final = "{not_me}"
+_LINKS: Final = frozenset({_LINK, _NOT_ME})
+_GREETING: Final = "Hello {username},"
+_GREETING_TO_NOBODY: Final = "Hello,"
 
 
 class Kind(StrEnum):
@@ -61,8 +68,8 @@ class _Text:
 
 
 _NOT_YOU: Final = (
-    "If this was not you, somebody else is in your account: set a new password at once and look "
-    "through your second factors."
+    "If this was not you, somebody else is in your account: here you sign them out and set a new "
+    "password."
 )
 _TEXTS: Final[Mapping[Kind, _Text]] = {
     Kind.PASSWORD_RECOVERY: _Text(
@@ -110,17 +117,22 @@ _TEXTS: Final[Mapping[Kind, _Text]] = {
     ),
     Kind.PASSWORD_CHANGED: _Text(
         "{service}: your password was changed",
-        ("The password of your account {username} was changed at {at}.", _NOT_YOU),
+        ("The password of your account {username} was changed at {at}.", _NOT_YOU, _NOT_ME),
     ),
     Kind.FACTOR_ADDED: _Text(
         "{service}: a second factor was added",
-        ("At {at} your account {username} got a second factor: {label} ({method}).", _NOT_YOU),
+        (
+            "At {at} your account {username} got a second factor: {label} ({method}).",
+            _NOT_YOU,
+            _NOT_ME,
+        ),
     ),
     Kind.FACTOR_REMOVED: _Text(
         "{service}: a second factor was removed",
         (
             "At {at} a second factor of your account {username} was removed: {label} ({method}).",
             _NOT_YOU,
+            _NOT_ME,
         ),
     ),
     Kind.FACTORS_RESET: _Text(
@@ -141,6 +153,7 @@ _TEXTS: Final[Mapping[Kind, _Text]] = {
                 "longer work."
             ),
             _NOT_YOU,
+            _NOT_ME,
         ),
     ),
     Kind.RECOVERY_CODE_USED: _Text(
@@ -148,6 +161,7 @@ _TEXTS: Final[Mapping[Kind, _Text]] = {
         (
             "At {at} a recovery code of your account {username} was used. Each works once.",
             _NOT_YOU,
+            _NOT_ME,
         ),
     ),
     Kind.WRONG_SECOND_FACTOR: _Text(
@@ -158,6 +172,7 @@ _TEXTS: Final[Mapping[Kind, _Text]] = {
                 "code. They were not let in."
             ),
             "If this was not you, somebody knows your password: set a new one.",
+            _NOT_ME,
         ),
     ),
     Kind.TEST: _Text(
@@ -174,11 +189,13 @@ class Letterhead:
     Attributes:
         mail_from: The sender, as an address or as ``Name <address>``.
         link_base: What links begin with: the base URL and the prefix of our routes.
+        language: Of letters to whom has chosen none.
     """
 
     service: str
     mail_from: str
     link_base: str
+    language: str = SOURCE
 
     def link(self, *segments: str) -> str:
         """Return the link to a page, whose last segment may be a token."""
@@ -193,20 +210,33 @@ class Letterhead:
         Raises:
             ValueError: A header would have a line break.
         """
-        values = {**letter.values, "service": self.service}
+        not_me = self.link("not-me")
+        values = {**letter.values, "service": self.service, "not_me": not_me}
+        language = letter.values.get("language") or self.language
         text = _TEXTS[letter.kind]
         message = EmailMessage(policy=SMTP)
         message["From"] = self.mail_from
         message["To"] = letter.to
-        message["Subject"] = text.subject.format_map(values)
+        message["Subject"] = translated(text.subject, language).format_map(values)
         message["Date"] = format_datetime(now)
         message["Message-ID"] = f"<{message_id}@{_domain(self.mail_from)}>"
         message["Auto-Submitted"] = "auto-generated"
-        paragraphs = [f"Hello {values.get('username', '')}".strip() + ",", *text.paragraphs]
+        greeting = _GREETING if values.get("username") else _GREETING_TO_NOBODY
+        paragraphs = [translated(one, language) for one in (greeting, *text.paragraphs)]
         plain = "\n\n".join(paragraph.format_map(values) for paragraph in paragraphs)
         message.set_content(f"{plain}\n", cte="quoted-printable")
-        message.add_alternative(_as_html(paragraphs, values), "html", cte="quoted-printable")
+        message.add_alternative(
+            _as_html(paragraphs, values, language), "html", cte="quoted-printable"
+        )
+        message["Content-Language"] = language  # set earlier, it would move into a part
         return message
+
+
+def texts() -> Iterator[str]:
+    """Give every text to be translated; links are none."""
+    yield from (_GREETING, _GREETING_TO_NOBODY)
+    for text in _TEXTS.values():
+        yield from (one for one in (text.subject, *text.paragraphs) if one not in _LINKS)
 
 
 def sentence_of(moment: datetime) -> str:
@@ -214,15 +244,19 @@ def sentence_of(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _as_html(paragraphs: list[str], values: Mapping[str, str]) -> str:
+def _as_html(paragraphs: list[str], values: Mapping[str, str], language: str) -> str:
     escaped = {name: escape(value) for name, value in values.items()}
     body = "\n".join(f"<p>{_marked(paragraph, escaped)}</p>" for paragraph in paragraphs)
-    return f'<!doctype html>\n<html lang="en">\n<body>\n{body}\n</body>\n</html>\n'
+    direction = ' dir="rtl"' if language in RIGHT_TO_LEFT else ""
+    return (
+        f'<!doctype html>\n<html lang="{language}"{direction}>\n<head><meta charset="utf-8">'
+        f"</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
 
 
 def _marked(paragraph: str, escaped: Mapping[str, str]) -> str:
-    if paragraph == _LINK:
-        link = escaped["link"]
+    if paragraph in _LINKS:
+        link = escaped[paragraph.strip("{}")]
         return f'<a href="{link}">{link}</a>'
     return escape(paragraph, quote=False).format_map(escaped)
 

@@ -11,7 +11,7 @@ from twinlock.flows.own_security import Security
 from twinlock.pages import activity
 from twinlock.pages.forms import Form
 from twinlock.pages.paths import HOME
-from twinlock.pages.replies import home, minutes, see_other, throttled, with_session
+from twinlock.pages.replies import after, home, minutes, see_other, throttled, with_session
 from twinlock.pages.routes import page_router
 from twinlock.pages.shown import page
 from twinlock.pages.visitor import (
@@ -22,7 +22,7 @@ from twinlock.pages.visitor import (
     prove_again,
     require_fresh,
 )
-from twinlock.web.deps import From, Now, Running
+from twinlock.web.deps import From, Now, Running, TrustedDevice
 from twinlock.web.password_change import change_password
 from twinlock.web.runtime import Runtime
 
@@ -39,7 +39,7 @@ async def show_front(runtime: Running) -> Response:
 
 @pages.get("/account")
 async def show_security(
-    visitor: Looking, request: Request, runtime: Running, now: Now
+    visitor: Looking, request: Request, runtime: Running, device: TrustedDevice, now: Now
 ) -> HTMLResponse:
     """Show the account's locks, where it is signed in, and what happened lately."""
     found = await runtime.workers.run(runtime.security.look, visitor.user, now=now)
@@ -52,6 +52,7 @@ async def show_security(
         here="security",
         found=found,
         can_mail=runtime.parts.mail is not None,
+        this_device=(device or "").partition(".")[0],
         are_ours=runtime.parts.accounts.are_ours,
         sentence=activity.sentence,
         is_alarm=activity.is_alarm,
@@ -81,7 +82,7 @@ async def set_password(
     )
     match done:
         case SignedIn():
-            return with_session(runtime, home(runtime, note="password_changed"), done)
+            return with_session(runtime, after(request, runtime, note="password_changed"), done)
         case StepUpRequired():
             raise prove_again(runtime, "/account/password")
         case Throttled():

@@ -1,52 +1,36 @@
-"""What a browser is called: readable, and never a place."""
+"""``/devices``: an end to the trust in a browser."""
 
-from dataclasses import dataclass
-from typing import Final
+from fastapi import Response
 
-from twinlock.pages.texts import mark
+from twinlock.flows.outcomes import Refused, StepUpRequired
+from twinlock.pages.paths import HOME
+from twinlock.pages.replies import home
+from twinlock.pages.routes import page_router
+from twinlock.pages.visitor import Acting, prove_again
+from twinlock.web.deps import From, Now, Running
 
-_BROWSERS: Final = (
-    ("Edg", "Edge"),
-    ("OPR/", "Opera"),
-    ("SamsungBrowser", "Samsung Internet"),
-    ("Firefox", "Firefox"),
-    ("FxiOS", "Firefox"),
-    ("CriOS", "Chrome"),
-    ("Chromium", "Chromium"),
-    ("Chrome", "Chrome"),
-    ("Safari", "Safari"),
-    ("curl", "curl"),
-)
-_SYSTEMS: Final = (
-    ("iPhone", mark("%(browser)s on an iPhone"), True),
-    ("iPad", mark("%(browser)s on an iPad"), True),
-    ("Android", mark("%(browser)s on an Android device"), True),
-    ("CrOS", mark("%(browser)s on a Chromebook"), False),
-    ("Windows", mark("%(browser)s on Windows"), False),
-    ("Macintosh", mark("%(browser)s on a Mac"), False),
-    ("Linux", mark("%(browser)s on Linux"), False),
-)
-_UNKNOWN: Final = mark("An unknown browser")
+pages = page_router(prefix="/devices")
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
-    """A browser and what it runs on.
-
-    Attributes:
-        words: To be translated, then filled with the browser's name.
-    """
-
-    words: str
-    browser: str
-    is_phone: bool
+@pages.post("/all/forget")
+async def forget_all(visitor: Acting, runtime: Running, caller: From, now: Now) -> Response:
+    """Trust no browser any more."""
+    done = await runtime.workers.run(runtime.devices.revoke_all, visitor.user, caller, now=now)
+    if isinstance(done, StepUpRequired):
+        raise prove_again(runtime, HOME)
+    return home(runtime, note="devices_forgotten")
 
 
-def device_of(user_agent: str | None) -> Device:
-    """Return what a ``User-Agent`` says; it may say anything."""
-    text = user_agent or ""
-    browser = next((name for sign, name in _BROWSERS if sign in text), "")
-    for sign, words, is_phone in _SYSTEMS:
-        if browser and sign in text:
-            return Device(words, browser, is_phone)
-    return Device(_UNKNOWN, browser, is_phone=False)
+@pages.post("/{device_id}/forget")
+async def forget(
+    device_id: str, visitor: Acting, runtime: Running, caller: From, now: Now
+) -> Response:
+    """Trust one browser no more; one that was forgotten already is what was wanted."""
+    refused = await runtime.workers.run(
+        runtime.devices.revoke, visitor.user, device_id, caller, now=now
+    )
+    match refused:
+        case StepUpRequired():
+            raise prove_again(runtime, HOME)
+        case Refused() | None:
+            return home(runtime, note="device_forgotten")

@@ -1,14 +1,11 @@
 """``/factors``: adding, renaming and removing an authenticator."""
 
-from hmac import compare_digest
-from typing import Any, Final
+from typing import Final
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
-from markupsafe import Markup
 
 from twinlock.factors.authenticators.store import Authenticator
-from twinlock.factors.totp.otpauth import Parsed, encode_secret, parse_uri, qr_svg
 from twinlock.flows.enrolling import (
     CLOCK_DRIFT,
     ENROLLMENT_OVER,
@@ -18,10 +15,20 @@ from twinlock.flows.enrolling import (
 from twinlock.flows.factors import FactorList, FactorsChanged
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, Refused, StepUpRequired
-from twinlock.pages import passkey
+from twinlock.pages.enrolling import (
+    METHODS,
+    Place,
+    Typed,
+    again_page,
+    begun_page,
+    choose_page,
+    codes_page,
+    over_page,
+    refused_page,
+)
 from twinlock.pages.forms import Form
-from twinlock.pages.recovery_codes import codes_page
-from twinlock.pages.replies import home, with_session
+from twinlock.pages.paths import HOME, own_path, with_query
+from twinlock.pages.replies import home, see_other, with_session
 from twinlock.pages.routes import page_router
 from twinlock.pages.shown import page
 from twinlock.pages.visitor import (
@@ -40,44 +47,44 @@ pages = page_router(prefix="/factors")
 
 _CHOOSE: Final = "/factors/new"
 _MAX_LABEL: Final = 64
-_MAX_URI: Final = 4096
 
 
 @pages.get("/new")
-async def choose(visitor: Looking, request: Request, runtime: Running) -> HTMLResponse:
+async def choose(visitor: Looking, request: Request, runtime: Running, now: Now) -> HTMLResponse:
     """Offer the kinds of authenticator; a fresh proof is asked for before, not after."""
+    there = own_path(request.query_params.get("next"))
     found = await _own(runtime, visitor)
-    require_fresh(runtime, visitor, _CHOOSE, has_factor=bool(found.authenticators))
-    has_passkeys = runtime.parts.factors.get(passkey.METHOD) is not None
-    return page(request, "factors/choose.html", visitor=visitor, has_passkeys=has_passkeys)
+    back = with_query(_CHOOSE, next=there)
+    require_fresh(runtime, visitor, back, has_factor=bool(found.authenticators))
+    ahead = await runtime.workers.run(runtime.security.look_ahead, visitor.user, now=now)
+    place = _place(runtime, visitor, there)
+    return choose_page(request, place, ahead.methods, due=ahead.due, visitor=visitor)
 
 
 @pages.post("/{method}")
 async def begin(
-    method: str, visitor: Acting, request: Request, runtime: Running, caller: From, now: Now
+    method: str,
+    visitor: Acting,
+    request: Request,
+    form: Form,
+    runtime: Running,
+    caller: From,
+    now: Now,
 ) -> Response:
     """Begin: a key is shown as a square and as text, a passkey is made by the browser."""
-    if method not in {"totp", passkey.METHOD}:
+    if method not in METHODS:
         raise _missing()
+    place = _place(runtime, visitor, own_path(form.text("next")))
     begun = await runtime.workers.run(
         runtime.own_enrollment.begin, visitor.user, method, caller, now=now
     )
     match begun:
-        case EnrollmentBegun() if method == passkey.METHOD:
-            return page(
-                request,
-                "factors/passkey.html",
-                visitor=visitor,
-                enrollment=begun.handle,
-                options=passkey.written(begun.options),
-            )
         case EnrollmentBegun():
-            uri = str(begun.options["uri"])
-            return _key_page(request, runtime, visitor, begun.handle, uri)
+            return begun_page(request, runtime, place, method, begun)
         case StepUpRequired():
             raise prove_again(runtime, _CHOOSE)
         case Refused(code=code):
-            return page(request, "factors/refused.html", status=400, visitor=visitor, code=code)
+            return refused_page(request, place, code)
         case Denied():
             raise SeeOtherError(f"{runtime.prefix}/login")
 
@@ -93,38 +100,36 @@ async def confirm(
     now: Now,
 ) -> Response:
     """Check the code of the new authenticator; with the first one come recovery codes."""
-    handle, uri = form.text("enrollment")[:128], form.text("uri")[:_MAX_URI]
-    label = form.line("label", max_length=_MAX_LABEL)
-    is_passkey = method == passkey.METHOD
+    there = own_path(form.text("next"))
+    place = _place(runtime, visitor, there)
+    typed = Typed.of(form, method)
     done = await runtime.workers.run(
         runtime.own_enrollment.finish,
         visitor.user,
         method,
-        handle,
-        passkey.credential_in(form) if is_passkey else form.text("answer")[:1024],
-        label or ("Passkey" if is_passkey else "Authenticator app"),
+        typed.handle,
+        typed.answer,
+        typed.label,
         caller,
         transport=Transport.COOKIE,
         now=now,
     )
     match done:
         case FactorsChanged(recovery_codes=()):
-            return with_session(runtime, home(runtime, note="added"), done.signed_in)
-        case FactorsChanged():
-            shown = codes_page(request, runtime, visitor, done, now=now)
+            on = see_other(there, note="added") if there else home(runtime, note="added")
+            return with_session(runtime, on, done.signed_in)
+        case FactorsChanged(recovery_codes=codes):
+            name = visitor.user.username
+            shown = codes_page(request, runtime, name, codes, there, now=now)
             return with_session(runtime, shown, done.signed_in)
         case StepUpRequired():
             raise prove_again(runtime, _CHOOSE)
         case Refused(code=code) if code in {WRONG_ANSWER.code, CLOCK_DRIFT.code}:
-            if is_passkey or not _is_ours(runtime, visitor, handle, uri, form.text("shown")):
-                return _over(request, visitor)
-            return _key_page(
-                request, runtime, visitor, handle, uri, status=400, error=code, label=label
-            )
+            return again_page(request, runtime, place, method, typed, code)
         case Refused(code=code) if code == ENROLLMENT_OVER.code:
-            return _over(request, visitor)
+            return over_page(request, place, method)
         case Refused(code=code):
-            return page(request, "factors/refused.html", status=400, visitor=visitor, code=code)
+            return refused_page(request, place, code)
         case Denied():
             raise SeeOtherError(f"{runtime.prefix}/login")
 
@@ -187,57 +192,20 @@ async def remove(
         case Refused(code="not_found"):
             raise _missing()
         case Refused(code=code):
-            return page(request, "factors/refused.html", status=400, visitor=visitor, code=code)
+            return refused_page(request, _place(runtime, visitor, None), code)
         case Denied():
             raise SeeOtherError(f"{runtime.prefix}/login")
 
 
-def _key_page(
-    request: Request,
-    runtime: Runtime,
-    visitor: Visitor,
-    handle: str,
-    uri: str,
-    *,
-    status: int = 200,
-    error: str | None = None,
-    label: str = "",
-) -> Response:
-    parsed = parse_uri(uri)
-    if not isinstance(parsed, Parsed):
-        return _over(request, visitor)
-    key = encode_secret(parsed.key)
-    shown: dict[str, Any] = {
-        "enrollment": handle,
-        "uri": uri,
-        "shown": _shown(runtime, visitor, handle, uri),
-        "key": " ".join(key[at : at + 4] for at in range(0, len(key), 4)),
-        "qr": Markup(qr_svg(uri)),  # noqa: S704 - drawn here, from squares alone
-        "label": label,
-    }
-    return page(
-        request,
-        "factors/totp.html",
-        status=status,
-        visitor=visitor,
-        error=error,
-        wide=True,
-        **shown,
+def _place(runtime: Runtime, visitor: Visitor, there: str | None) -> Place:
+    return Place(
+        owner=visitor.user.id,
+        csrf=visitor.csrf,
+        path=f"{runtime.prefix}/factors",
+        again=with_query(runtime.prefix + _CHOOSE, next=there),
+        leave=there or runtime.prefix + HOME,
+        next=there,
     )
-
-
-def _over(request: Request, visitor: Visitor) -> HTMLResponse:
-    return page(request, "factors/over.html", status=400, visitor=visitor)
-
-
-def _shown(runtime: Runtime, visitor: Visitor, handle: str, uri: str) -> str:
-    """Return what proves that this key was shown here: nobody makes us show another one."""
-    return runtime.parts.digest_key.digest("shown-key", visitor.user.id, handle, uri).hex()
-
-
-def _is_ours(runtime: Runtime, visitor: Visitor, handle: str, uri: str, claimed: str) -> bool:
-    expected = _shown(runtime, visitor, handle, uri)
-    return compare_digest(claimed.encode("utf-8", "replace"), expected.encode())
 
 
 async def _own(runtime: Runtime, visitor: Visitor) -> FactorList:

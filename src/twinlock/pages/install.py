@@ -5,12 +5,17 @@ from pathlib import Path
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
+from twinlock.core.languages import SOURCE
 from twinlock.pages import (
     account,
+    devices,
+    enrollment,
     events,
     factors,
+    language,
     login,
     logout,
+    not_me,
     passkey,
     reauthenticate,
     recovery,
@@ -30,13 +35,17 @@ _MODULES = (
     login,
     logout,
     passkey,
+    enrollment,
     account,
     recovery_codes,
     factors,
     reauthenticate,
     recovery,
     sessions,
+    devices,
     events,
+    not_me,
+    language,
     static,
     admin_overview,
     admin_accounts,
@@ -49,6 +58,7 @@ def install_pages(
     *,
     service: str,
     least_password: int,
+    default_language: str = SOURCE,
     prefix: str = "",
     templates: Path | None = None,
     stylesheet: Path | None = None,
@@ -58,6 +68,7 @@ def install_pages(
 
     Args:
         least_password: Characters that a new password has at least.
+        default_language: For browsers that ask for none of ours.
         templates: A folder whose templates stand in for ours of the same name.
         stylesheet: Follows our own, and may set any token anew.
         logo: Stands in the place of the mark; at most 36 pixels high.
@@ -66,9 +77,14 @@ def install_pages(
         OSError: A file cannot be read.
     """
     assets = Assets(stylesheet=stylesheet, logo=logo)
-    setattr(
-        app.state, STATE, Pages(service, assets, least_password=least_password, overrides=templates)
+    rendered = Pages(
+        service,
+        assets,
+        least_password=least_password,
+        default_language=default_language,
+        overrides=templates,
     )
+    setattr(app.state, STATE, rendered)
     for module in _MODULES:
         app.include_router(module.pages, prefix=prefix)
     _show_missing_pages(app)

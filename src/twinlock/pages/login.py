@@ -18,10 +18,11 @@ from twinlock.flows.outcomes import (
 )
 from twinlock.flows.passkey_login import PasskeyAsked
 from twinlock.pages import cookies, passkey
+from twinlock.pages.enrollment import lead_there
 from twinlock.pages.forms import Form, form_secret, form_token, has_form_token
 from twinlock.pages.forms import keep_form_secret as keep
 from twinlock.pages.paths import HOME, own_path, with_query
-from twinlock.pages.replies import denied, minutes, see_other, throttled, with_session
+from twinlock.pages.replies import denied, let_in, minutes, see_other, throttled
 from twinlock.pages.routes import page_router
 from twinlock.pages.shown import page, safe_methods
 from twinlock.pages.visitor import signed_in
@@ -98,10 +99,10 @@ async def sign_in(
     if not has_form_token(request, form):
         return _sign_in_page(request, runtime, there, status=403, error="stale", name=name)
     submitted = Submitted(name, form.text("password")[: _MAX_PASSWORD + 1])
-    asked = LoginRequest(caller, Transport.COOKIE, device=device)
+    asked = LoginRequest(caller, Transport.COOKIE, may_enroll=True, device=device)
     match await submit_password(runtime, submitted, asked, now=now):
         case SignedIn() as done:
-            return with_session(runtime, see_other(there or runtime.prefix + HOME), done)
+            return await let_in(request, runtime, done, there)
         case SecondFactorRequired() as required:
             return _second_step(runtime, required, there)
         case Throttled() as wait:
@@ -109,8 +110,8 @@ async def sign_in(
                 request, runtime, there, status=429, error="wait", name=name, minutes=minutes(wait)
             )
             return throttled(shown, wait)
-        case EnrollmentRequired():
-            return page(request, "login/enrollment_required.html", status=403)
+        case EnrollmentRequired() as required:
+            return lead_there(request, runtime, required, there)
         case Denied():
             return denied(
                 _sign_in_page(request, runtime, there, status=401, error="denied", name=name)
@@ -164,6 +165,7 @@ async def answer(
     asked = LoginRequest(
         caller,
         Transport.COOKIE,
+        may_enroll=True,
         device=device,
         trust_device=form.text("trust_device") == "yes",
     )
@@ -174,12 +176,12 @@ async def answer(
     )
     match outcome:
         case SignedIn() as done:
-            return with_session(runtime, see_other(there or runtime.prefix + HOME), done)
+            return await let_in(request, runtime, done, there)
         case Throttled() as wait:
             again = _answer_page(request, runtime, begun, method, there, status=429, error="denied")
             return throttled(again, wait)
-        case EnrollmentRequired():
-            return page(request, "login/enrollment_required.html", status=403)
+        case EnrollmentRequired() as required:
+            return lead_there(request, runtime, required, there)
         case Denied():
             return _denied_answer(request, runtime, begun, method, there)
 

@@ -10,8 +10,8 @@ from twinlock.flows.admission import Request as LoginRequest
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, SignedIn, Throttled
 from twinlock.pages.forms import Fields, Form, has_form_token
-from twinlock.pages.paths import HOME, own_path, with_query
-from twinlock.pages.replies import see_other, with_session
+from twinlock.pages.paths import own_path, with_query
+from twinlock.pages.replies import let_in, see_other
 from twinlock.pages.routes import page_router
 from twinlock.web import strict_json
 from twinlock.web.deps import From, Now, Running
@@ -53,6 +53,6 @@ async def sign_in(
     )
     match outcome:
         case SignedIn() as done:
-            return with_session(runtime, see_other(there or runtime.prefix + HOME), done)
+            return await let_in(request, runtime, done, there)
         case Throttled() | Denied():
             return again

@@ -4,16 +4,19 @@ from datetime import timedelta
 from math import ceil
 from typing import Final
 
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
+from twinlock.core.proof import Acr
 from twinlock.flows.outcomes import IssuedCookie, SignedIn, Throttled
 from twinlock.pages import cookies
-from twinlock.pages.paths import HOME
+from twinlock.pages.paths import HOME, with_query
+from twinlock.pages.shown import pages_of
 from twinlock.web import cookies as web_cookies
 from twinlock.web.problems import BEARER, retry_after
 from twinlock.web.runtime import Runtime
 
+STEPS: Final = "/not-me"
 _TOLD_WITHIN: Final = timedelta(minutes=1)
 
 
@@ -30,6 +33,12 @@ def home(runtime: Runtime, *, note: str | None = None) -> Response:
     return see_other(runtime.prefix + HOME, note=note)
 
 
+def after(request: Request, runtime: Runtime, *, note: str) -> Response:
+    """Lead back from a change: to the steps that one goes through, or to the own account."""
+    is_under_way = cookies.read(request, cookies.STEPS) is not None
+    return see_other(runtime.prefix + (STEPS if is_under_way else HOME), note=note)
+
+
 def with_session(runtime: Runtime, response: Response, signed_in: SignedIn) -> Response:
     """Give the browser the cookies of its session, and take back those of the way there."""
     if isinstance(signed_in.credentials, IssuedCookie):
@@ -42,6 +51,22 @@ def with_session(runtime: Runtime, response: Response, signed_in: SignedIn) -> R
     cookies.forget(response, cookies.LOGIN)
     cookies.forget(response, cookies.FORM)
     return response
+
+
+async def let_in(
+    request: Request, runtime: Runtime, signed_in: SignedIn, there: str | None
+) -> Response:
+    """Lead to where one wanted to go; before a policy demands more, past the page that sets it up.
+
+    Who came with a remembered device has a second factor already, whatever this sign-in proved.
+    """
+    language = pages_of(request).language(request)
+    await runtime.workers.run(runtime.account.learn_language, signed_in.context.account, language)
+    on = there or runtime.prefix + HOME
+    is_bare = signed_in.context.acr is not Acr.AAL1 or signed_in.device is None
+    if signed_in.enrollment_due is not None and is_bare:
+        on = with_query(f"{runtime.prefix}/factors/new", next=on)
+    return with_session(runtime, see_other(on), signed_in)
 
 
 def denied(response: Response) -> Response:

@@ -12,14 +12,19 @@ from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
+from twinlock.core.languages import LANGUAGES, RIGHT_TO_LEFT, SOURCE
 from twinlock.pages import cookies, texts
 from twinlock.pages.assets import Assets
-from twinlock.pages.devices import Device, device_of
+from twinlock.pages.browsers import Device, device_of
+from twinlock.pages.paths import own_path, with_query
 from twinlock.web.runtime import runtime_of
 
 TEMPLATES: Final = Path(__file__).with_name("templates")
 STATE: Final = "twinlock_pages"
 """Where the application's state holds its `Pages`."""
+
+VISITORS_LANGUAGE: Final = "twinlock_language"
+"""Where a request's state holds the language of who is signed in."""
 
 NOTES: Final = {
     "signed_out_there": texts.mark("That session is signed out."),
@@ -33,12 +38,19 @@ NOTES: Final = {
     "passkey_denied": texts.mark(
         "The passkey could not be checked. Try again, or sign in with your password."
     ),
+    "device_forgotten": texts.mark("That device is forgotten."),
+    "devices_forgotten": texts.mark("All devices are forgotten."),
+    "link_kept": texts.mark(
+        "Your link is kept in this browser. Sign in, and you set up your new second factor."
+    ),
     "email_asked": texts.mark(
         "We sent a link to the new address. Until you open it, nothing changes."
     ),
     "codes_kept": texts.mark("Your recovery codes are in a safe place."),
 }
 """What a page says of the change that led to it."""
+ALARMS: Final = frozenset({"passkey_denied"})
+"""Those of something that was denied."""
 
 
 class Pages:
@@ -50,17 +62,20 @@ class Pages:
         assets: Assets,
         *,
         least_password: int,
+        default_language: str = SOURCE,
         overrides: Path | None = None,
     ) -> None:
         """Prepare the templates.
 
         Args:
             least_password: Characters that a new password has at least.
+            default_language: For browsers that ask for none of ours.
             overrides: A folder whose templates stand in for ours of the same name.
         """
         self.service = service
         self.assets = assets
         self._least_password = least_password
+        self._default_language = default_language
         own = FileSystemLoader(TEMPLATES)
         loader = ChoiceLoader([FileSystemLoader(overrides), own]) if overrides else own
         self._env = Environment(
@@ -82,11 +97,22 @@ class Pages:
         self._env.filters["device"] = _device
         texts.catalogues()
 
+    def language(self, request: Request) -> str:
+        """Return the language that the account chose, or this browser's owner, or the browser."""
+        for chosen in (
+            getattr(request.state, VISITORS_LANGUAGE, None),
+            cookies.read(request, cookies.LANGUAGE),
+        ):
+            if chosen in LANGUAGES:
+                return str(chosen)
+        accepted = request.headers.get("accept-language", "")
+        return texts.language_for(accepted, otherwise=self._default_language)
+
     def page(
         self, request: Request, template: str, *, status: int = 200, **shown: Any
     ) -> HTMLResponse:
         """Return a page; the note that a redirect left is shown once."""
-        language = texts.language_for(request.headers.get("accept-language", ""))
+        language = self.language(request)
         note = cookies.read(request, cookies.NOTE)
         prefix = runtime_of(request).prefix
         body = self._env.get_template(template).render(
@@ -94,11 +120,14 @@ class Pages:
                 "service": self.service,
                 "least": self._least_password,
                 "language": language,
-                "is_rtl": language in texts.RIGHT_TO_LEFT,
+                "is_rtl": language in RIGHT_TO_LEFT,
+                "language_name": LANGUAGES[language],
+                "languages_path": with_query(f"{prefix}/language", next=_here(request)),
                 "logo": self.assets.logo,
                 "prefix": prefix,
                 "asset": lambda name: f"{prefix}/static/{self.assets.names[name]}",
                 "done": NOTES.get(note or ""),
+                "tone": "bad" if note in ALARMS else "good",
                 "wide": False,
                 "error": None,
                 "can_remember": False,
@@ -109,6 +138,12 @@ class Pages:
         if note is not None:
             cookies.forget(response, cookies.NOTE)
         return response
+
+
+def _here(request: Request) -> str:
+    """Return the path of a page that can be shown again."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return own_path(request.url.path + query) or "" if request.method == "GET" else ""
 
 
 def pages_of(request: Request) -> Pages:

@@ -10,10 +10,9 @@ from typing import Final
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
+from twinlock.core.languages import LANGUAGES, SOURCE
+
 FOLDER: Final = Path(__file__).with_name("locale")
-SOURCE: Final = "en"
-LANGUAGES: Final = ("en", "de", "fr", "es", "ja", "ar")
-RIGHT_TO_LEFT: Final = frozenset({"ar"})
 _MAX_HEADER: Final = 256
 
 
@@ -39,7 +38,7 @@ def catalogues() -> Mapping[str, NullTranslations]:
     return found
 
 
-def language_for(accepted: str) -> str:
+def language_for(accepted: str, *, otherwise: str = SOURCE) -> str:
     """Return the language of ours that an ``Accept-Language`` header likes best."""
     wanted: list[tuple[float, str]] = []
     for part in accepted[:_MAX_HEADER].split(","):
@@ -47,8 +46,8 @@ def language_for(accepted: str) -> str:
         language = tag.strip().partition("-")[0].lower()
         if language in catalogues():
             wanted.append((_weight(weight), language))
-    best = max(wanted, key=lambda one: one[0], default=(0.0, SOURCE))
-    return best[1] if best[0] > 0 else SOURCE
+    best = max(wanted, key=lambda one: one[0], default=(0.0, otherwise))
+    return best[1] if best[0] > 0 else otherwise
 
 
 def _weight(text: str) -> float:

@@ -7,8 +7,9 @@ from fastapi import Depends, Request
 
 from twinlock.core.principal import User
 from twinlock.core.proof import Acr
-from twinlock.pages.forms import Form, StaleFormError, refuse_other_sites
+from twinlock.pages.forms import Fields, Form, StaleFormError, refuse_other_sites
 from twinlock.pages.paths import own_path, with_query
+from twinlock.pages.shown import VISITORS_LANGUAGE
 from twinlock.web.guard import session_cookie
 from twinlock.web.problems import ProblemError
 from twinlock.web.runtime import Runtime, runtime_of
@@ -54,7 +55,21 @@ async def signed_in(request: Request) -> Visitor | None:
         raise ProblemError(400, "ambiguous_credentials", "More than one credential.")
     runtime = runtime_of(request)
     user = await runtime.sight.user_of_cookie(secret)
-    return None if user is None else Visitor(user, secret, runtime.opening.csrf_token(secret))
+    if user is None:
+        return None
+    setattr(request.state, VISITORS_LANGUAGE, user.language)
+    return Visitor(user, secret, runtime.opening.csrf_token(secret))
+
+
+def has_csrf_token(request: Request, form: Fields, visitor: Visitor) -> bool:
+    """Tell whether a form comes from a page of this session.
+
+    Raises:
+        ProblemError: It comes from another site.
+    """
+    refuse_other_sites(request, has_cookie=True)
+    opening = runtime_of(request).opening
+    return opening.is_csrf_token(form.text("csrf"), cookie_secret=visitor.cookie)
 
 
 async def _looking(request: Request) -> Visitor:
@@ -73,8 +88,7 @@ async def _acting(request: Request, form: Form) -> Visitor:
     visitor = await signed_in(request)
     if visitor is None:
         raise SeeOtherError(f"{runtime_of(request).prefix}/login")
-    opening = runtime_of(request).opening
-    if not opening.is_csrf_token(form.text("csrf"), cookie_secret=visitor.cookie):
+    if not has_csrf_token(request, form, visitor):
         raise StaleFormError
     return visitor
 

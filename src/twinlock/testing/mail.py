@@ -9,7 +9,8 @@ from typing import Final
 from twinlock.app import Twinlock
 from twinlock.testing.installation import refuse_production
 
-_LINK: Final = re.compile(r"https?://\S+")
+_LINK: Final = re.compile(r"https?://\S+/[\w-]{20,}(?!\S)")
+"""A link with a token; notices also name a page that anybody may look at."""
 
 
 class MailTrap:

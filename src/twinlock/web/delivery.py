@@ -21,6 +21,7 @@ class Delivery:
         self._clock = clock
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
+        self._one_at_a_time = threading.Lock()
 
     def start(self) -> None:
         """Start the thread; its first work comes after the first period."""
@@ -38,15 +39,19 @@ class Delivery:
     def work(self) -> int:
         """Deliver what is due once; return how many mails that were.
 
+        What the thread is delivering meanwhile is delivered, too, when this returns.
+
         Raises:
             DatabaseUnavailableError: The database refused, or did not answer in time.
         """
-        return self._delivering.deliver_due(self._clock, stop=lambda: False)
+        with self._one_at_a_time:
+            return self._delivering.deliver_due(self._clock, stop=lambda: False)
 
     def _run(self) -> None:
         while not self._stopped.wait(PERIOD_SECONDS):
             try:
-                self._delivering.deliver_due(self._clock, stop=self._stopped.is_set)
+                with self._one_at_a_time:
+                    self._delivering.deliver_due(self._clock, stop=self._stopped.is_set)
             except TwinlockError as error:
                 log.warning("delivery_failed", extra={"error": type(error).__name__})
             except Exception:

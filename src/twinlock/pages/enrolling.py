@@ -1,0 +1,202 @@
+"""The pages of an enrollment, inside a session or inside a login that waits for one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hmac import compare_digest
+from typing import Any, Final
+from urllib.parse import quote
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from markupsafe import Markup
+
+from twinlock.factors.totp.otpauth import Parsed, encode_secret, parse_uri, qr_svg
+from twinlock.flows.enrolling import EnrollmentBegun
+from twinlock.pages import passkey
+from twinlock.pages.forms import Fields
+from twinlock.pages.paths import own_path, with_query
+from twinlock.pages.shown import page
+from twinlock.web.runtime import Runtime
+
+METHODS: Final = ("passkey", "totp")
+"""What is enrolled by pages, in the order in which people are offered it."""
+_LABELS: Final = {"passkey": "Passkey", "totp": "Authenticator app"}
+_MAX_LABEL: Final = 64
+_MAX_URI: Final = 4096
+_MAX_ANSWER: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an enrollment takes place.
+
+    Attributes:
+        owner: Whose it is: nobody makes us show the key of somebody else.
+        csrf: What its forms carry.
+        path: What the addresses of its forms begin with.
+        again: Where it begins anew.
+        leave: Where one goes without it.
+        next: Where one wanted to go.
+        is_forced: Whether nothing opens without it.
+    """
+
+    owner: str = field(repr=False)
+    csrf: str = field(repr=False)
+    path: str
+    again: str
+    leave: str
+    next: str | None = None
+    is_forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What the form of an enrollment brings back."""
+
+    handle: str = field(repr=False)
+    uri: str = field(repr=False)
+    shown: str = field(repr=False)
+    label: str
+    answer: object = field(repr=False)
+
+    @classmethod
+    def of(cls, form: Fields, method: str) -> "Typed":
+        """Read it."""
+        is_passkey = method == passkey.METHOD
+        label = form.line("label", max_length=_MAX_LABEL) or _LABELS.get(method, method)
+        return cls(
+            form.text("enrollment")[:128],
+            form.text("uri")[:_MAX_URI],
+            form.text("shown"),
+            label,
+            passkey.credential_in(form) if is_passkey else form.text("answer")[:_MAX_ANSWER],
+        )
+
+
+def choose_page(
+    request: Request,
+    place: Place,
+    methods: Sequence[str],
+    *,
+    due: datetime | None = None,
+    **shown: Any,
+) -> HTMLResponse:
+    """Offer the kinds of authenticator."""
+    return page(
+        request,
+        "factors/choose.html",
+        place=place,
+        methods=[method for method in METHODS if method in methods],
+        due=due,
+        **shown,
+    )
+
+
+def begun_page(
+    request: Request, runtime: Runtime, place: Place, method: str, begun: EnrollmentBegun
+) -> HTMLResponse:
+    """Show the first half of the ceremony: a key to scan, or what the browser is to make."""
+    if method == passkey.METHOD:
+        return page(
+            request,
+            "factors/passkey.html",
+            place=place,
+            enrollment=begun.handle,
+            options=passkey.written(begun.options),
+        )
+    return _key_page(request, runtime, place, begun.handle, str(begun.options["uri"]))
+
+
+def again_page(
+    request: Request, runtime: Runtime, place: Place, method: str, typed: Typed, error: str
+) -> HTMLResponse:
+    """Show the same key after a wrong code; a passkey begins anew."""
+    expected = _shown(runtime, place, typed.handle, typed.uri)
+    is_ours = compare_digest(typed.shown.encode("utf-8", "replace"), expected.encode())
+    if method == passkey.METHOD or not is_ours:
+        return over_page(request, place, method)
+    return _key_page(
+        request,
+        runtime,
+        place,
+        typed.handle,
+        typed.uri,
+        status=400,
+        error=error,
+        label=typed.label,
+    )
+
+
+def over_page(request: Request, place: Place, method: str) -> HTMLResponse:
+    """Say that an enrollment was confirmed too late or too often."""
+    is_key = method != passkey.METHOD
+    return page(request, "factors/over.html", status=400, place=place, is_key=is_key)
+
+
+def refused_page(request: Request, place: Place, code: str) -> HTMLResponse:
+    """Say why something cannot be done now."""
+    return page(request, "factors/refused.html", status=400, place=place, code=code)
+
+
+def codes_page(
+    request: Request,
+    runtime: Runtime,
+    username: str,
+    codes: Sequence[str],
+    there: str | None,
+    *,
+    now: datetime,
+) -> HTMLResponse:
+    """Show the recovery codes, this once; behind them lies the page that one wanted."""
+    text = "\n".join([*codes, ""])
+    check = f"{runtime.prefix}/factors/recovery_codes/check"
+    return page(
+        request,
+        "factors/codes.html",
+        username=username,
+        codes=codes,
+        download=f"data:text/plain;charset=utf-8,{quote(text)}",
+        check=with_query(check, next=own_path(there)),
+        made_at=now,
+        done=None,
+    )
+
+
+def _key_page(
+    request: Request,
+    runtime: Runtime,
+    place: Place,
+    handle: str,
+    uri: str,
+    *,
+    status: int = 200,
+    error: str | None = None,
+    label: str = "",
+) -> HTMLResponse:
+    parsed = parse_uri(uri)
+    if not isinstance(parsed, Parsed):
+        return over_page(request, place, "totp")
+    key = encode_secret(parsed.key)
+    shown: Mapping[str, Any] = {
+        "enrollment": handle,
+        "uri": uri,
+        "shown": _shown(runtime, place, handle, uri),
+        "key": " ".join(key[at : at + 4] for at in range(0, len(key), 4)),
+        "qr": Markup(qr_svg(uri)),  # noqa: S704 - drawn here, from squares alone
+        "label": label,
+    }
+    return page(
+        request,
+        "factors/totp.html",
+        status=status,
+        place=place,
+        error=error,
+        wide=True,
+        **shown,
+    )
+
+
+def _shown(runtime: Runtime, place: Place, handle: str, uri: str) -> str:
+    """Return what proves that this key was shown here: nobody makes us show another one."""
+    return runtime.parts.digest_key.digest("shown-key", place.owner, handle, uri).hex()
