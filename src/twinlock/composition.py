@@ -180,7 +180,7 @@ def build_flows(parts: Parts, settings: Settings) -> Flows:
         factor_administration=FactorAdministration(parts, verifying, changes),
         host_changes=HostChanges(parts, counting, changes),
         policy_administration=PolicyAdministration(parts),
-        factor_resets=FactorResets(parts, changes),
+        factor_resets=FactorResets(parts, verifying, changes),
     )
 
 

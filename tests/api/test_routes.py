@@ -80,6 +80,7 @@ VERDICTS = {
     "POST /api/recovery/password/confirm": anybody(),
     "POST /api/recovery/email/confirm": anybody(),
     "POST /api/recovery/email/cancel": anybody(),
+    "POST /api/recovery/factors/cancel": anybody(),
     "GET /api/factors": signed_in(),
     "POST /api/factors/recovery_codes": fresh(),
     "POST /api/factors/{method}": fresh(),

@@ -237,7 +237,7 @@ def test_a_header_cannot_be_bent() -> None:
 
 def test_every_letter_can_be_written() -> None:
     letterhead = Letterhead("Twinlock", "T <a@example.com>", "https://example.com")
-    values = dict.fromkeys(("username", "link", "until", "at", "label", "method"), "x")
+    values = dict.fromkeys(("username", "link", "until", "due", "at", "label", "method"), "x")
 
     for kind in Kind:
         letter = Letter.unpacked(Letter(kind, JOHN, values).packed())

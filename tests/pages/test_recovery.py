@@ -270,3 +270,23 @@ def test_a_start_without_pages_warns_that_links_lead_nowhere(
 
     told = "mail_links_without_pages" in [record.getMessage() for record in caplog.records]
     assert told is not has_pages
+
+
+def test_the_link_of_a_reset_offers_to_stop_it_and_its_button_does(
+    browser: Browser, enrolled: Enrolled, sqlite_house: House, client: TestClient, trap: MailTrap
+) -> None:
+    root = sqlite_house.create("root", roles=("admin",))
+    admin = sqlite_house.enroll(client, root.username)
+    path = f"/api/admin/users/{enrolled.account.subject}/factor_reset"
+    assert client.post(path, headers=admin.bearer).status_code == 202
+    link = mailed(browser, trap)
+    for _ in range(2):  # looking changes nothing
+        assert browser.open(link).status_code == 200
+    assert client.post(path, headers=admin.bearer).json()["type"] == "reset_pending"
+
+    browser.send()
+
+    assert "Your second factors stay" in browser.text
+    assert browser.open(link).status_code == 404
+    assert DEAD in browser.text
+    assert client.post(path, headers=admin.bearer).status_code == 202

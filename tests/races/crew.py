@@ -103,6 +103,11 @@ def demote(house: House, account: Account) -> bool:
     return isinstance(done, Account)
 
 
+def reset_due(house: House) -> int:
+    """Do the resets whose time has come; return how many that were."""
+    return house.runtime.factor_resets.work(now=house.now)
+
+
 def create(house: House, username: str, email: str) -> bool:
     """Make an account; tell whether that was done."""
     new = NewAccount(username, email=email)

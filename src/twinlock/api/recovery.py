@@ -64,7 +64,9 @@ class TokenIn(BaseModel):
 class DoneOut(BaseModel):
     """What was done. Sign in to go on."""
 
-    status: Literal["password_changed", "email_changed", "email_change_cancelled"]
+    status: Literal[
+        "password_changed", "email_changed", "email_change_cancelled", "factor_reset_cancelled"
+    ]
 
 
 @api.post("/password", response_model=AcceptedOut, status_code=202)
@@ -101,3 +103,12 @@ async def cancel_email_change(
     """Void a change of the e-mail address that is not in force yet."""
     done = await runtime.workers.run(runtime.email_change.cancel, body.token, caller, now=now)
     return refusal(done) if isinstance(done, Refused) else DoneOut(status="email_change_cancelled")
+
+
+@api.post("/factors/cancel", response_model=DoneOut)
+async def cancel_factor_reset(
+    body: TokenIn, runtime: Running, caller: From, now: Now
+) -> DoneOut | Response:
+    """Call off a reset of one's factors that an admin asked for."""
+    done = await runtime.workers.run(runtime.factor_resets.stop, body.token, caller, now=now)
+    return refusal(done) if isinstance(done, Refused) else DoneOut(status="factor_reset_cancelled")

@@ -134,7 +134,7 @@ def reset_factors(user: User, *, yes: output.Yes = False, as_json: output.Json =
     """Remove every authenticator and recovery code of an account, for who has lost them all.
 
     Prints a single-use token, once: with it and the password the owner signs in and enrolls a
-    new authenticator, within a day. Hand it over on a way that the mailbox is not.
+    new authenticator, within a day. It is mailed to the verified address as well, if there is one.
     """
     with output.opened() as flows:
         account = require_account(flows, user)

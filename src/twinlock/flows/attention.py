@@ -16,9 +16,9 @@ from twinlock.audit.events import EventType
 from twinlock.core.proof import Acr, SubjectId
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.flows.event_ids import first_id_of
-from twinlock.flows.factor_resets import is_alive
 from twinlock.flows.figures import Figures
 from twinlock.flows.parts import Parts
+from twinlock.flows.staging import is_alive
 from twinlock.mail import store as outbox
 from twinlock.policies.policy import Kind as PolicyKind
 from twinlock.policies.policy import Policy

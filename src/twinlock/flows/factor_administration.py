@@ -15,10 +15,10 @@ from twinlock.core.proof import Rejected
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import Authenticator
 from twinlock.factors.protocol import Factor, Holder, Prompt
-from twinlock.flows import mailing
 from twinlock.flows.changes import Changes
 from twinlock.flows.enrolling import TOO_MANY, confirm, is_full, refusal_of, tell_of_factor
 from twinlock.flows.factors import LAST_PASSKEY, describe_all, is_only_way_in
+from twinlock.flows.mailing import post_enrollment_link
 from twinlock.flows.outcomes import Refused
 from twinlock.flows.parts import Parts
 from twinlock.flows.verifying import Verifying
@@ -204,16 +204,18 @@ class FactorAdministration:
             return CHANGED
         self._changes.remove_every_factor(tx, account)
         self._record(tx, EventType.FACTORS_RESET, account, None, caller, now=now)
-        mailing.notify(tx, self._parts, account, Kind.FACTORS_RESET, now=now)
         ended = self._changes.end_all(tx, account, now=now)
         return Removed(self._issue_link(tx, account, generation, now=now), ended)
 
     def _issue_link(
         self, tx: Connection, account: Account, generation: int, *, now: datetime
     ) -> str:
-        return issue_link(
+        """Return the way back, and mail it as well where that is possible."""
+        link = issue_link(
             tx, self._parts, self._verifying, account.subject, generation=generation, now=now
         )
+        post_enrollment_link(tx, self._parts, account, link, now=now)
+        return link
 
     def _describe(
         self, db: Connection, account: Account

@@ -1,14 +1,17 @@
 """A reset of factors that an admin asks for: it waits a day, and can be called off.
 
 request ── (a second admin, where the account is an admin's) ── 24 h ── done by the upkeep
+   └─ mail to the owner, whose link stops it                                └─ mail to the owner,
+                                                                whose link enrolls a new factor
 """
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
+from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
 from twinlock.accounts.resets import store as resets
 from twinlock.accounts.resets.store import StagedReset
@@ -18,24 +21,37 @@ from twinlock.core.principal import ADMIN, User
 from twinlock.core.proof import SubjectId
 from twinlock.flows.acting import hold_admin
 from twinlock.flows.changes import Changes
+from twinlock.flows.mailing import post_enrollment_link
 from twinlock.flows.outcomes import Refused
 from twinlock.flows.parts import Parts
-from twinlock.installation import store as installation
-
-DELAY: Final = timedelta(hours=24)
-LIFETIME: Final = timedelta(days=7)
-_AT_ONCE: Final = 50
-
-OWN_ACCOUNT: Final = Refused(
-    "own_account", "Change your own factors in your own account, or ask another admin."
+from twinlock.flows.recovery import LINK_INVALID, find_link, spend_link
+from twinlock.flows.staging import (
+    AT_ONCE,
+    CHANGED,
+    DELAY,
+    DISABLED,
+    LIFETIME,
+    OWN_ACCOUNT,
+    OWNER_UNREACHABLE,
+    TOO_MANY,
+    is_acting_admin,
+    is_alive,
+    is_reachable,
+    mail_cancel_link,
 )
+from twinlock.flows.verifying import Verifying
+from twinlock.flows.waiting_logins import issue_link
+from twinlock.installation import store as installation
+from twinlock.mail.letters import Kind
+from twinlock.pending import store as pending
+from twinlock.pending.store import Pending, Purpose
+
 NO_RESET: Final = Refused("not_found", "No reset waits for this account.")
 RESET_WAITS: Final = Refused("reset_pending", "A reset waits for this account already.")
 NEEDS_NO_APPROVAL: Final = Refused("approval_not_needed", "This reset waits for its time only.")
 ANOTHER_ADMIN: Final = Refused(
     "second_admin_required", "Somebody other than who asked for it must approve it."
 )
-CHANGED: Final = Refused("changed_meanwhile", "The account changed just now. Try again.")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,8 +60,9 @@ T = TypeVar("T")
 class FactorResets:
     """Stages resets, calls them off, and does those whose time has come."""
 
-    def __init__(self, parts: Parts, changes: Changes) -> None:
+    def __init__(self, parts: Parts, verifying: Verifying, changes: Changes) -> None:
         self._parts = parts
+        self._verifying = verifying
         self._changes = changes
 
     def find(self, account: Account, *, now: datetime) -> StagedReset | None:
@@ -71,6 +88,15 @@ class FactorResets:
         """Call a reset off."""
         return self._as_admin(user, self._cancel, account, caller, now=now)
 
+    def look(self, token: str, *, now: datetime) -> Account | None:
+        """Return whose reset a mailed link can stop; changes nothing."""
+        found = self._parts.database.reading(self._find_link, token, now=now)
+        return found[1] if found else None
+
+    def stop(self, token: str, caller: Caller, *, now: datetime) -> Account | Refused:
+        """Call a reset off with the link that its owner was mailed, once."""
+        return self._parts.database.transaction(self._stop, token, caller, now=now)
+
     def work(self, *, now: datetime) -> int:
         """Do every reset whose time has come and return how many that were.
 
@@ -79,7 +105,7 @@ class FactorResets:
         done = 0
         after = ""
         while due := self._parts.database.reading(
-            resets.list_due, now=now, after=after, limit=_AT_ONCE
+            resets.list_due, now=now, after=after, limit=AT_ONCE
         ):
             after = due[-1].subject
             for staged in due:
@@ -107,11 +133,19 @@ class FactorResets:
     ) -> StagedReset | Refused:
         if account.subject == user.id:
             return OWN_ACCOUNT
+        if account.is_disabled:
+            return DISABLED
+        if not is_reachable(self._parts, account):
+            return OWNER_UNREACHABLE
+        if not accounts.lock_subject(tx, account.subject, seen=account.generation):
+            return CHANGED
         staged = resets.get_reset(tx, account.subject)
         if staged is not None:
             if is_alive(staged, account, now=now):
                 return RESET_WAITS
             resets.spend(tx, staged)
+        if not self._tell_owner(tx, account, now=now):
+            return TOO_MANY
         new = StagedReset(
             subject=account.subject,
             generation=account.generation,
@@ -144,11 +178,46 @@ class FactorResets:
     def _cancel(
         self, tx: Connection, account: Account, caller: Caller, *, now: datetime
     ) -> Refused | None:
+        if not accounts.lock_subject(tx, account.subject, seen=account.generation):
+            return NO_RESET
         staged = resets.get_reset(tx, account.subject)
         if staged is None or not resets.spend(tx, staged):
             return NO_RESET
+        pending.delete_of_purpose(tx, account.subject, purpose=Purpose.RESET_CANCEL)
         self._record(tx, EventType.FACTOR_RESET_CANCELLED, account.subject, caller, now=now)
         return None
+
+    def _find_link(
+        self, db: Connection, token: str, *, now: datetime
+    ) -> tuple[Pending, Account] | None:
+        return find_link(db, self._parts, Purpose.RESET_CANCEL, token, now=now)
+
+    def _stop(
+        self, tx: Connection, token: str, caller: Caller, *, now: datetime
+    ) -> Account | Refused:
+        found = self._find_link(tx, token, now=now)
+        account = spend_link(tx, self._parts, found[0], now=now) if found else None
+        staged = resets.get_reset(tx, account.subject) if account else None
+        if account is None or staged is None or not resets.spend(tx, staged):
+            return LINK_INVALID
+        details = {"by": "owner"}
+        self._record(
+            tx, EventType.FACTOR_RESET_CANCELLED, account.subject, caller, details=details, now=now
+        )
+        return account
+
+    def _tell_owner(self, tx: Connection, account: Account, *, now: datetime) -> bool:
+        return mail_cancel_link(
+            tx,
+            self._parts,
+            account,
+            Kind.FACTOR_RESET_REQUESTED,
+            Purpose.RESET_CANCEL,
+            "recovery",
+            "factors",
+            "cancel",
+            now=now,
+        )
 
     def _finish(self, tx: Connection, staged: StagedReset, *, now: datetime) -> list[str] | None:
         """Do or drop one reset; None where nothing was reset."""
@@ -157,10 +226,16 @@ class FactorResets:
         if account is None or not is_alive(staged, account, now=now):
             self._drop(tx, staged, "the account changed or it is too late", now=now)
             return None
-        if not self._is_admin(tx, staged.requested_by):
+        if not is_acting_admin(tx, self._parts, staged.requested_by):
             self._drop(tx, staged, "who asked for it is no admin any more", now=now)
             return None
-        if ADMIN in account.roles and not self._is_admin(tx, staged.approved_by):
+        if not is_reachable(self._parts, account):
+            self._drop(tx, staged, "the owner cannot be sent the link that leads back", now=now)
+            return None
+        if ADMIN in account.roles and not is_acting_admin(tx, self._parts, staged.approved_by):
+            return None
+        # The account's row first, as everywhere, so that nobody waits for each other.
+        if not accounts.lock_subject(tx, account.subject, seen=account.generation):
             return None
         if not resets.spend(tx, staged):
             return None
@@ -170,11 +245,12 @@ class FactorResets:
         self._changes.remove_every_factor(tx, account)
         caller = Caller(actor=f"admin:{staged.requested_by}")
         self._record(tx, EventType.FACTORS_RESET, account.subject, caller, now=now)
-        return self._changes.end_all(tx, account, now=now)
-
-    def _is_admin(self, db: Connection, subject: SubjectId | None) -> bool:
-        account = None if subject is None else self._parts.accounts.get(db, subject)
-        return account is not None and ADMIN in account.roles and not account.is_disabled
+        ended = self._changes.end_all(tx, account, now=now)
+        link = issue_link(
+            tx, self._parts, self._verifying, account.subject, generation=generation, now=now
+        )
+        post_enrollment_link(tx, self._parts, account, link, now=now)
+        return ended
 
     def _drop(self, tx: Connection, staged: StagedReset, why: str, *, now: datetime) -> None:
         if resets.spend(tx, staged):
@@ -194,11 +270,7 @@ class FactorResets:
         subject: SubjectId,
         caller: Caller,
         *,
+        details: Mapping[str, str] | None = None,
         now: datetime,
     ) -> None:
-        audit.record(tx, Event(type_, now, caller, subject=subject))
-
-
-def is_alive(staged: StagedReset, account: Account, *, now: datetime) -> bool:
-    """Tell whether a reset can still be done: the account is as it was when it was asked for."""
-    return staged.generation == account.generation and now < staged.expires_at
+        audit.record(tx, Event(type_, now, caller, subject=subject, details=details or {}))

@@ -51,6 +51,26 @@ def notify(
     post(tx, parts, letter, subject=account.subject, lifetime=NOTICE_LIFETIME, now=now)
 
 
+def post_enrollment_link(
+    tx: Connection, parts: Parts, account: Account, token: str, *, now: datetime
+) -> None:
+    """Mail the way back to an account whose factors were reset, if there is a way to mail.
+
+    It is not counted: nothing but a reset sends it, and without it the owner stays outside.
+    """
+    if parts.mail is None or account.email is None or not account.is_email_verified:
+        return
+    lifetime = parts.lifetimes.enrollment_link
+    told = {
+        **who(account),
+        "at": sentence_of(now),
+        "until": sentence_of(now + lifetime),
+        "link": parts.mail.letterhead.link("enrollment", "link", token),
+    }
+    letter = Letter(Kind.FACTORS_RESET, account.email, told)
+    post(tx, parts, letter, subject=account.subject, lifetime=lifetime, now=now)
+
+
 def warn_of_wrong_code(
     tx: Connection, parts: Parts, account: Account | None, name: str, *, now: datetime
 ) -> None:

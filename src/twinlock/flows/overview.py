@@ -19,8 +19,8 @@ from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import Authenticator
 from twinlock.flows.changes import Changes
 from twinlock.flows.demands import demands_of
-from twinlock.flows.factor_resets import is_alive
 from twinlock.flows.parts import Parts
+from twinlock.flows.staging import is_alive
 from twinlock.policies.policy import Demands
 from twinlock.sessions import store as sessions
 from twinlock.sessions.policy import Session

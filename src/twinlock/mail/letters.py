@@ -35,6 +35,7 @@ class Kind(StrEnum):
     PASSWORD_CHANGED = "password_changed"
     FACTOR_ADDED = "factor_added"
     FACTOR_REMOVED = "factor_removed"
+    FACTOR_RESET_REQUESTED = "factor_reset_requested"
     FACTORS_RESET = "factors_reset"
     RECOVERY_CODES_CREATED = "recovery_codes_created"
     RECOVERY_CODE_USED = "recovery_code_used"
@@ -135,13 +136,30 @@ _TEXTS: Final[Mapping[Kind, _Text]] = {
             _NOT_ME,
         ),
     ),
+    Kind.FACTOR_RESET_REQUESTED: _Text(
+        "{service}: your second factors are about to be removed",
+        (
+            (
+                "At {at} an administrator asked that all second factors and recovery codes of "
+                "your account {username} be removed, not before {due}. If you did not ask for it, "
+                "stop it here:"
+            ),
+            _LINK,
+            (
+                "The link works until the factors are removed. After that you get another mail, "
+                "whose link enrolls a new one."
+            ),
+        ),
+    ),
     Kind.FACTORS_RESET: _Text(
         "{service}: your second factors were removed",
         (
             (
                 "At {at} an administrator removed all second factors and recovery codes of your "
-                "account {username}."
+                "account {username}. Your password alone opens nothing now. Until {until} you can "
+                "enroll a new second factor, with your password and this link, which works once:"
             ),
+            _LINK,
             "If you did not ask for it, write to whoever runs {service}.",
         ),
     ),

@@ -31,6 +31,7 @@ _DONE: Final = {
     "password": "recovery/password_set.html",
     "email": "recovery/email_changed.html",
     "cancelled": "recovery/email_kept.html",
+    "kept": "recovery/factors_kept.html",
 }
 
 
@@ -123,6 +124,32 @@ async def cancel(
     if isinstance(done, Refused):
         return _dead_link(request, "cancel")
     return see_other(f"{runtime.prefix}/recovery/done/cancelled")
+
+
+@pages.get("/factors/cancel/{token}")
+async def show_factor_reset(
+    token: str, request: Request, runtime: Running, now: Now
+) -> HTMLResponse:
+    """Offer to stop a reset of the account's factors."""
+    found = await runtime.workers.run(runtime.factor_resets.look, token[:_MAX_TOKEN], now=now)
+    if found is None:
+        return _dead_link(request, "factors")
+    return _with_form(request, runtime, "recovery/factors_cancel.html", account=found)
+
+
+@pages.post("/factors/cancel/{token}")
+async def stop_factor_reset(
+    token: str, request: Request, form: Form, runtime: Running, caller: From, now: Now
+) -> Response:
+    """Stop the reset."""
+    if not has_form_token(request, form):
+        return await show_factor_reset(token, request, runtime, now)
+    done = await runtime.workers.run(
+        runtime.factor_resets.stop, token[:_MAX_TOKEN], caller, now=now
+    )
+    if isinstance(done, Refused):
+        return _dead_link(request, "factors")
+    return see_other(f"{runtime.prefix}/recovery/done/kept")
 
 
 @pages.get("/email/{token}")

@@ -31,6 +31,7 @@ class Purpose(StrEnum):
     RECOVERY = "recovery"
     EMAIL_CHANGE = "email_change"
     EMAIL_CANCEL = "email_cancel"
+    RESET_CANCEL = "reset_cancel"
 
 
 @dataclass(frozen=True, slots=True)
