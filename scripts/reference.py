@@ -1,6 +1,6 @@
-"""Write the references of settings, commands and requirements from what defines them.
+"""Write the references of settings, commands, requirements and the Python API from the code.
 
-python scripts/reference.py           writes docs/reference/settings.md, cli.md and asvs.md
+python scripts/reference.py           writes settings.md, cli.md, python.md and asvs.md
 python scripts/reference.py --check   exits with 1 if they are not what would be written
 """
 
@@ -19,6 +19,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from scripts.asvs import asvs_page
+from scripts.python_reference import python_page
 from twinlock.cli.main import COMMANDS, load
 from twinlock.config.explained import variable
 from twinlock.config.settings import Settings
@@ -218,6 +219,7 @@ def paragraphs(text: str) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/settings.md": settings_page,
     "docs/reference/cli.md": commands_page,
+    "docs/reference/python.md": python_page,
     "docs/reference/asvs.md": asvs_page,
 }
 

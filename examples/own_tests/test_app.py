@@ -1,13 +1,12 @@
 """The application's own tests."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from app import create_app
 from fastapi.testclient import TestClient
 
-from twinlock.accounts.directory import Account
-from twinlock.testing import FakeAuthenticator, Instances, LoginAs, MovableClock
+from twinlock.testing import CreateUser, FakeAuthenticator, Instances, LoginAs, MovableClock
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def test_a_transfer_takes_a_fresh_proof(
 
 def test_alice_signs_in_with_her_phone(
     client: TestClient,
-    create_user: Callable[..., Account],
+    create_user: CreateUser,
     login_as: LoginAs,
     twinlock_clock: MovableClock,
 ) -> None:

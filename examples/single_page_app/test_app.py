@@ -1,14 +1,13 @@
 """What a browser is promised: no token in reach of scripts, no change without the CSRF token."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from app import STATIC, app, auth, balances
 from fastapi.testclient import TestClient
 
-from twinlock.accounts.directory import Account
-from twinlock.testing import FakeAuthenticator, Instances, MovableClock
+from twinlock.testing import CreateUser, FakeAuthenticator, Instances, MovableClock
 
 PASSWORD = "correct horse battery staple"
 SITE = "https://localhost:8000"  # the test client keeps Secure cookies for https alone
@@ -33,7 +32,7 @@ class Browser:
 
 
 @pytest.fixture
-def browser(twinlock_auth: Instances, create_user: Callable[..., Account]) -> Iterator[Browser]:
+def browser(twinlock_auth: Instances, create_user: CreateUser) -> Iterator[Browser]:
     twinlock_auth(auth)
     balances.clear()
     with TestClient(app, base_url=SITE) as client:

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from twinlock.app import Twinlock as Twinlock
     from twinlock.app import create_app as create_app
     from twinlock.config.settings import Settings as Settings
+    from twinlock.core.errors import ConfigurationError as ConfigurationError
+    from twinlock.core.errors import DatabaseUnavailableError as DatabaseUnavailableError
+    from twinlock.core.errors import DirectoryError as DirectoryError
+    from twinlock.core.errors import InstallationError as InstallationError
+    from twinlock.core.errors import TwinlockError as TwinlockError
+    from twinlock.core.errors import UncommittedWritesError as UncommittedWritesError
     from twinlock.core.principal import User as User
     from twinlock.core.proof import Acr as Acr
     from twinlock.flows.outcomes import Denied as Denied
@@ -24,16 +30,26 @@ if TYPE_CHECKING:
     from twinlock.web.guard import OptionalUser as OptionalUser
     from twinlock.web.guard import require as require
     from twinlock.web.hooks import SecurityEvent as SecurityEvent
+    from twinlock.web.layer import ForwardAuth as ForwardAuth
+    from twinlock.web.layer import GuardLayer as GuardLayer
+    from twinlock.web.recognition import NotInstalledError as NotInstalledError
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Acr",
+    "ConfigurationError",
     "CurrentUser",
+    "DatabaseUnavailableError",
     "Denied",
     "Directory",
     "DirectoryEntry",
+    "DirectoryError",
     "EnrollmentRequired",
+    "ForwardAuth",
+    "GuardLayer",
+    "InstallationError",
+    "NotInstalledError",
     "OptionalUser",
     "SecondFactorRequired",
     "SecurityEvent",
@@ -41,6 +57,8 @@ __all__ = [
     "SignedIn",
     "Throttled",
     "Twinlock",
+    "TwinlockError",
+    "UncommittedWritesError",
     "User",
     "create_app",
     "require",
@@ -48,11 +66,18 @@ __all__ = [
 
 _PLACES = {
     "Acr": "twinlock.core.proof",
+    "ConfigurationError": "twinlock.core.errors",
     "CurrentUser": "twinlock.web.guard",
+    "DatabaseUnavailableError": "twinlock.core.errors",
     "Denied": "twinlock.flows.outcomes",
     "Directory": "twinlock.accounts.directory",
     "DirectoryEntry": "twinlock.accounts.directory",
+    "DirectoryError": "twinlock.core.errors",
     "EnrollmentRequired": "twinlock.flows.outcomes",
+    "ForwardAuth": "twinlock.web.layer",
+    "GuardLayer": "twinlock.web.layer",
+    "InstallationError": "twinlock.core.errors",
+    "NotInstalledError": "twinlock.web.recognition",
     "OptionalUser": "twinlock.web.guard",
     "SecondFactorRequired": "twinlock.flows.outcomes",
     "SecurityEvent": "twinlock.web.hooks",
@@ -60,6 +85,8 @@ _PLACES = {
     "SignedIn": "twinlock.flows.outcomes",
     "Throttled": "twinlock.flows.outcomes",
     "Twinlock": "twinlock.app",
+    "TwinlockError": "twinlock.core.errors",
+    "UncommittedWritesError": "twinlock.core.errors",
     "User": "twinlock.core.principal",
     "create_app": "twinlock.app",
     "require": "twinlock.web.guard",

@@ -17,10 +17,11 @@ from twinlock.api.routers import WholeApi
 from twinlock.config.settings import Settings
 from twinlock.core.clock import Clock, utc_now
 from twinlock.core.errors import ConfigurationError
+from twinlock.flows.parts import Parts
 from twinlock.telemetry.tracing import telemetry
 from twinlock.web.hooks import H, Hook, HookArguments, Hooks
 from twinlock.web.host_word import HostWord, Taken
-from twinlock.web.inclusion import is_present, prefix_in, settle
+from twinlock.web.inclusion import is_present, prefix_in, require_alone, settle
 from twinlock.web.observing import Observer
 from twinlock.web.origin import OwnOrigin
 from twinlock.web.presence import Presence, write_token_url
@@ -175,11 +176,7 @@ class Twinlock:
                 )
                 self._hooks.loop = _running_loop()
                 self._watch(self._running)
-                if (
-                    self._running.parts.mail
-                    and not self._has_pages
-                    and self.settings.mail_links is None
-                ):
+                if self._mails_lead_nowhere(self._running.parts):
                     log.warning("mail_links_without_pages")
                 self._running.sight.start()
                 self._running.upkeep.start()
@@ -209,6 +206,11 @@ class Twinlock:
 
         runtime.parts.database.committed = committed
         runtime.sight.looked_around = looked_around
+
+    def _mails_lead_nowhere(self, parts: Parts) -> bool:
+        settings = self.settings
+        leave = parts.mail is not None and settings.smtp_url is not None
+        return leave and not self._has_pages and settings.mail_links is None
 
     def forget(
         self, account_id: int | str | UUID, *, db: "Session | AsyncSession | None" = None
@@ -316,8 +318,9 @@ class Twinlock:
             pages: Whether there are pages for people as well; they need ``twinlock[pages]``.
 
         Raises:
-            ConfigurationError: The pages cannot be shown.
+            ConfigurationError: The pages cannot be shown, or *app* has another instance.
         """
+        require_alone(app, self)
         self._prefix = prefix
         app.include_router(self.router(), prefix=prefix)
         app.add_middleware(Presence, instance=self)

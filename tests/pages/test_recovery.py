@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from tests.pages.browser import Browser
 from tests.support.house import BASE_URL, OPERATOR, PASSWORD, Enrolled, House, sign_in, token
 from twinlock.app import Twinlock
+from twinlock.testing.installation import changed
 from twinlock.testing.mail import MailTrap
 
 NEW_PASSWORD = "a purple bicycle under water"
@@ -261,7 +262,8 @@ def test_an_application_of_ones_own_may_have_the_pages_under_a_prefix(
 def test_a_start_without_pages_warns_that_links_lead_nowhere(
     sqlite_house: House, caplog: pytest.LogCaptureFixture, *, has_pages: bool
 ) -> None:
-    auth = Twinlock(sqlite_house.settings, clock=sqlite_house.clock)
+    settings = changed(sqlite_house.settings, smtp_url="smtp://localhost:2525")
+    auth = Twinlock(settings, clock=sqlite_house.clock)
     app = FastAPI()
     auth.install(app, pages=has_pages)
     caplog.set_level("WARNING")

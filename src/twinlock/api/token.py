@@ -126,7 +126,8 @@ async def issue_token(request: Request, runtime: Running, caller: From, now: Now
     try:
         form = await read_form(request)
         if runtime.origin.is_cross_site(request, has_cookie=False):
-            raise OAuthError("invalid_request", "The request comes from another site.", status=403)
+            where = f"The request comes from elsewhere than {runtime.origin.name}."
+            raise OAuthError("invalid_request", where, status=403)
         match form.get("grant_type"):
             case "password" if runtime.password_grant_enabled:
                 return await _password(form, runtime, caller, now)

@@ -24,6 +24,8 @@ from twinlock.accounts.directory import DirectoryEntry, MaybeAwaitable
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+__all__ = ["SqlAlchemyDirectory"]
+
 T = TypeVar("T")
 
 Field: TypeAlias = Literal[

@@ -10,7 +10,7 @@ from fastapi import Depends, Request, Response
 
 from twinlock.core.secrets import new_secret
 from twinlock.pages import cookies
-from twinlock.web.problems import ProblemError
+from twinlock.web.problems import ProblemError, cross_site_request
 from twinlock.web.runtime import Runtime, runtime_of
 
 _MEDIA_TYPE: Final = "application/x-www-form-urlencoded"
@@ -86,8 +86,9 @@ def refuse_other_sites(request: Request, *, has_cookie: bool) -> None:
     Raises:
         ProblemError: 403.
     """
-    if runtime_of(request).origin.is_cross_site(request, has_cookie=has_cookie):
-        raise ProblemError(403, "cross_site_request", "The request comes from another site.")
+    origin = runtime_of(request).origin
+    if origin.is_cross_site(request, has_cookie=has_cookie):
+        raise cross_site_request(origin.name)
 
 
 def has_form_token(request: Request, form: Fields) -> bool:

@@ -62,6 +62,42 @@ def create_user(
     raise ValueError(f"{username!r}: {created.message}")
 
 
+class CreateUser:
+    """Makes accounts that a test signs in with."""
+
+    def __init__(self, nearest: Callable[[], Twinlock]) -> None:
+        """Make them in the instance that *nearest* returns."""
+        self._nearest = nearest
+
+    def __call__(
+        self,
+        username: str,
+        *,
+        password: str | None = None,
+        email: str | None = None,
+        full_name: str | None = None,
+        roles: Iterable[str] = (),
+    ) -> Account:
+        """Make an account.
+
+        Args:
+            password: What it can sign in with; None for an account that `LoginAs` alone opens.
+            roles: Each one word.
+
+        Raises:
+            ConfigurationError: The installation is in production.
+            ValueError: There cannot be such an account, or users are a directory's.
+        """
+        return create_user(
+            self._nearest(),
+            username,
+            password=password,
+            email=email,
+            full_name=full_name,
+            roles=tuple(roles),
+        )
+
+
 class LoginAs:
     """Opens sessions that prove what a test says they do."""
 

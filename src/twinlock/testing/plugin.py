@@ -4,19 +4,18 @@ pytest loads it wherever Twinlock is installed, so that everything else is impor
 a test asks for a fixture.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from twinlock.accounts.directory import Account
     from twinlock.config.settings import Settings
     from twinlock.testing.clock import MovableClock
     from twinlock.testing.instances import Instances
     from twinlock.testing.mail import MailTrap
-    from twinlock.testing.people import LoginAs
+    from twinlock.testing.people import CreateUser, LoginAs
 
 
 @pytest.fixture
@@ -76,11 +75,8 @@ def mail_trap(twinlock_auth: "Instances") -> "MailTrap":
 
 
 @pytest.fixture
-def create_user(twinlock_auth: "Instances") -> Callable[..., "Account"]:
+def create_user(twinlock_auth: "Instances") -> "CreateUser":
     """Make accounts: ``create_user("alice", password=…, roles=("editor",))``."""
-    from twinlock.testing import people
+    from twinlock.testing.people import CreateUser
 
-    def create(username: str, **given: Any) -> "Account":
-        return people.create_user(twinlock_auth.newest(), username, **given)
-
-    return create
+    return CreateUser(twinlock_auth.newest)

@@ -11,7 +11,7 @@ from twinlock.flows.opening import Transport
 from twinlock.web import cookies
 from twinlock.web.guard import session_cookie
 from twinlock.web.network import caller_of
-from twinlock.web.problems import ProblemError
+from twinlock.web.problems import cross_site_request
 from twinlock.web.runtime import Runtime, runtime_of
 
 
@@ -37,8 +37,9 @@ async def _transport(connection: HTTPConnection) -> Transport:
 
 async def _browser_sign_in(connection: HTTPConnection) -> None:
     has_cookie = session_cookie(connection) is not None
-    if runtime_of(connection).origin.is_cross_site(connection, has_cookie=has_cookie):
-        raise ProblemError(403, "cross_site_request", "The request comes from another site.")
+    origin = runtime_of(connection).origin
+    if origin.is_cross_site(connection, has_cookie=has_cookie):
+        raise cross_site_request(origin.name)
 
 
 def refuse_cookie_to_guest(connection: HTTPConnection, transport: Transport) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Final
+from urllib.parse import parse_qsl
 
 from fastapi import Depends, WebSocketException
 from fastapi.openapi.models import OAuth2 as OAuth2Model
@@ -23,6 +24,7 @@ from twinlock.web import cookies
 from twinlock.web.presence import SCHEME_NAME
 from twinlock.web.problems import (
     ProblemError,
+    cross_site_request,
     insufficient_authentication,
     invalid_token,
     not_authenticated,
@@ -226,7 +228,7 @@ def user_in_memory(scope: Scope, recognition: Recognition) -> User | None:
             return None
     if authorization is None or authorization[:7].lower() != b"bearer ":
         return None
-    if b"access_token" in scope["query_string"]:
+    if _names_token(scope["query_string"]):
         return None
     token = authorization[7:].decode("latin-1").strip()
     user = recognition.sight.remembered(token)
@@ -256,7 +258,7 @@ async def user_of(
             authorization = value
         elif name == b"cookie" and _COOKIE_NAME in value:
             cookie_header = value if cookie_header is None else cookie_header + b";" + value
-    if b"access_token" in connection.scope["query_string"]:
+    if _names_token(connection.scope["query_string"]):
         raise credential_in_url()
     secret = _session_cookie(cookie_header) if cookie_header is not None else None
     tokens = _tokens_of_websocket(connection) if connection.scope["type"] == "websocket" else []
@@ -305,7 +307,7 @@ async def _user_of_cookie(
     if is_websocket or connection.scope["method"] not in SAFE_METHODS:
         names_none = is_websocket and "origin" not in connection.headers
         if names_none or runtime.origin.is_cross_site(connection, has_cookie=True):
-            raise ProblemError(403, "cross_site_request", "The request comes from another site.")
+            raise cross_site_request(runtime.origin.name)
         claimed = connection.headers.get("x-csrf-token", "")
         if not is_websocket and not runtime.opening.is_csrf_token(claimed, cookie_secret=secret):
             raise ProblemError(403, "csrf_token_required", "The CSRF token is missing or wrong.")
@@ -332,6 +334,14 @@ def _session_cookie(header: bytes) -> str | None:
 def credential_in_url() -> ProblemError:
     """Return the refusal of what ends in logs and histories (RFC 9700 section 4.3.2)."""
     return ProblemError(400, "credential_in_url", "A credential does not belong into a URL.")
+
+
+def _names_token(query: bytes) -> bool:
+    """Tell whether a query has the parameter of RFC 6750 section 2.3, however it is written."""
+    if not query or (b"access_token" not in query.lower() and b"%" not in query):
+        return False
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    return any(name.lower() == "access_token" for name, _ in pairs)
 
 
 def _ambiguous() -> ProblemError:

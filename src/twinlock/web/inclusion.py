@@ -3,6 +3,7 @@
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
+from twinlock.core.errors import ConfigurationError
 from twinlock.web.presence import Presence, write_token_url
 from twinlock.web.recognition import Instance
 from twinlock.web.routes import TwinlockRoute
@@ -12,6 +13,21 @@ def is_present(app: FastAPI) -> bool:
     """Tell whether requests of *app* find an instance already."""
     added: list[object] = [middleware.cls for middleware in app.user_middleware]
     return isinstance(app.middleware_stack, Presence) or Presence in added
+
+
+def require_alone(app: FastAPI, instance: Instance) -> None:
+    """Refuse a second instance in one application: one would answer with the other's users.
+
+    Raises:
+        ConfigurationError: Another one is installed in *app*.
+    """
+    for middleware in app.user_middleware:
+        cls: object = middleware.cls
+        if cls is Presence and middleware.kwargs.get("instance") is not instance:
+            raise ConfigurationError(
+                "this application has another instance of Twinlock already; install this one in "
+                "an application of its own and mount that: app.mount('/other', other_app)"
+            )
 
 
 def settle(app: FastAPI, instance: Instance, *, prefix: str) -> None:

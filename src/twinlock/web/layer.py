@@ -7,6 +7,7 @@ and leaves the user in the scope, where they find it again without another look.
 import functools
 from typing import Final
 
+from fastapi.params import Depends
 from fastapi.responses import JSONResponse
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,7 +21,7 @@ from twinlock.web.guard import (
     Guard,
     session_cookie,
 )
-from twinlock.web.problems import ProblemError, not_authenticated, problem
+from twinlock.web.problems import ProblemError, cross_site_request, not_authenticated, problem
 from twinlock.web.recognition import (
     SCOPE_KEY,
     Instance,
@@ -36,26 +37,33 @@ _ORIGINAL_METHOD: Final = ("x-forwarded-method", "x-original-method")
 class GuardLayer:
     """Lets only the signed-in reach an ASGI application, and tells it who they are.
 
-    ``app.mount("/admin", GuardLayer(admin_app, auth, demand=Demand(roles=frozenset({"admin"}))))``
-    guards everything under a path, whatever it is written with. Inside, the `User` is
-    ``scope["twinlock.user"]``, and what ``CurrentUser`` gives.
+    ``app.mount("/admin", GuardLayer(admin_app, demand=require(role="admin")))`` guards everything
+    under a path, whatever it is written with. Inside, the `User` is ``scope["twinlock.user"]``,
+    and what ``CurrentUser`` gives.
 
     A CORS middleware belongs in front of it: browsers send no credentials with a preflight.
     """
 
     def __init__(
-        self, app: ASGIApp, instance: Instance | None = None, *, demand: Demand | None = None
+        self,
+        app: ASGIApp,
+        instance: Instance | None = None,
+        *,
+        demand: Demand | Depends | None = None,
     ) -> None:
         """Stand before *app*.
 
         Args:
             app: Any ASGI application.
             instance: Whose users pass; None for the nearest that is installed around it.
-            demand: What must be proven beyond being signed in.
+            demand: What must be proven beyond being signed in: what ``require(…)`` returns.
+
+        Raises:
+            TypeError: *demand* is something else.
         """
         self._app = app
         self._instance = instance
-        self._guard = Guard(demand)
+        self._guard = _guard(demand)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with what is missing."""
@@ -93,6 +101,15 @@ class GuardLayer:
         await self._app(scope, receive, send)
 
 
+def _guard(demand: Demand | Depends | None) -> Guard:
+    if demand is None or isinstance(demand, Demand):
+        return Guard(demand)
+    guard: object = getattr(demand, "dependency", None)
+    if isinstance(guard, Guard):
+        return guard
+    raise TypeError("demand takes what twinlock.require(…) returns")
+
+
 class ForwardAuth:
     """Tells a reverse proxy whether a request may pass, and whose it is.
 
@@ -108,13 +125,13 @@ class ForwardAuth:
         instance: Instance | None = None,
         *,
         path: str = "/forward-auth",
-        demand: Demand | None = None,
+        demand: Demand | Depends | None = None,
     ) -> None:
         """Answer at *path* of *app*, and leave every other path alone."""
         self._app = app
         self._instance = instance
         self._path = path
-        self._guard = Guard(demand)
+        self._guard = _guard(demand)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the proxy."""
@@ -161,7 +178,7 @@ def _check_site(connection: HTTPConnection) -> None:
     if is_safe or installation is None or session_cookie(connection) is None:
         return
     if installation.origin.is_cross_site(connection, has_cookie=True):
-        raise ProblemError(403, "cross_site_request", "The request comes from another site.")
+        raise cross_site_request(installation.origin.name)
 
 
 def _identity(user: User) -> list[tuple[bytes, bytes]]:

@@ -14,6 +14,9 @@ class OwnOrigin:
 
     A base URL on this machine has three names (``localhost``, ``127.0.0.1``, ``[::1]``) that
     nobody else can answer to: each counts.
+
+    Attributes:
+        name: The origin, as the base URL has it.
     """
 
     def __init__(self, base_url: str, *, other_origins: Iterable[str]) -> None:
@@ -28,6 +31,7 @@ class OwnOrigin:
         suffix = "" if parts.port in {None, _DEFAULT_PORTS.get(parts.scheme)} else f":{parts.port}"
         hosts = frozenset(name + suffix for name in names)
         default = _DEFAULT_PORTS.get(parts.scheme)
+        self.name = f"{parts.scheme}://{_spelt(host)}{suffix}"
         self._hosts = hosts if suffix else hosts | {f"{name}:{default}" for name in names}
         self._own = frozenset(f"{parts.scheme}://{host}" for host in hosts)
         self._others = frozenset(other_origins)

@@ -65,6 +65,15 @@ def not_authenticated() -> ProblemError:
     return ProblemError(401, "not_authenticated", "Not authenticated", headers=BEARER)
 
 
+def cross_site_request(own: str) -> ProblemError:
+    """Return the refusal of what a browser sent from a page that may not.
+
+    Args:
+        own: The origin from which it may.
+    """
+    return ProblemError(403, "cross_site_request", f"The request comes from elsewhere than {own}.")
+
+
 def insufficient_authentication(
     *, acr: Acr | None = None, max_age: timedelta | None = None
 ) -> ProblemError:
