@@ -469,3 +469,41 @@ def test_an_application_on_another_port_is_told_where_it_should_be(house: House)
 
     assert answer.status_code == 403
     assert BASE_URL in answer.json()["error_description"]
+
+
+def test_no_request_can_be_a_user(house: House) -> None:
+    """``user: User`` is a body to FastAPI: who forgot the guard has no open door."""
+    app = FastAPI()
+    instance(house).install(app)
+
+    @app.post("/forgotten")
+    async def forgotten(user: User) -> str:
+        raise AssertionError("nobody gets here")
+
+    @app.post("/optional")
+    async def optional(user: User | None = None) -> str:
+        return user.username if user else "nobody"
+
+    @app.get("/whole")
+    async def whole(user: CurrentUser) -> User:
+        return user
+
+    with TestClient(app, base_url=BASE_URL) as client:
+        told = client.get("/whole", headers=sign_in(client)).json()
+        claimed = {**told, "username": "admin", "roles": ["admin"], "acr": "phr"}
+        refused = client.post("/forgotten", json=claimed)
+
+        assert (refused.status_code, client.post("/optional", json=claimed).status_code) == (
+            422,
+            422,
+        )
+        assert "CurrentUser" in refused.json()["detail"][0]["msg"]
+        assert client.post("/optional").json() == "nobody"
+        schema = client.get("/openapi.json").json()["components"]["schemas"]["User"]
+    assert told["username"] == "johndoe"
+    assert set(schema["properties"]) == set(told)
+
+
+def test_a_strength_that_is_none_is_told_which_there_are() -> None:
+    with pytest.raises(ValueError, match="aal1, aal2, phr; not 'high'"):
+        require(acr="high")

@@ -1,14 +1,28 @@
 """Who a request speaks for: the type that a route gets when it asks for a user."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from twinlock.core.proof import Acr, AuthenticationContext, SubjectId
 
 ADMIN: Final = "admin"
 """The role whose holders administer accounts."""
 _CLOCK_SKEW: Final = timedelta(minutes=1)
+
+
+def _require_made_here(value: object) -> object:
+    """Return a user that a guard made.
+
+    Raises:
+        ValueError: It was read from a request.
+    """
+    if not isinstance(value, User):
+        raise ValueError(
+            "no request can be a user: ask for CurrentUser, or Annotated[User, require(…)]"
+        )
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +57,18 @@ class User:
     generation: int
     must_change_password: bool
     language: str | None = None
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: type["User"], handler: Callable[[type["User"]], Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """Let a route return a user, and no request ever be one.
+
+        ``user: User`` without a guard is a request body to FastAPI: whoever sends it would be
+        whom they like. The schema is written out because nothing here knows Pydantic.
+        """
+        made_here = {"type": "no-info", "function": _require_made_here}
+        return {"type": "function-before", "function": made_here, "schema": handler(source)}
 
     @property
     def disabled(self) -> bool:

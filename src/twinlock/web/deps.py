@@ -11,7 +11,7 @@ from twinlock.flows.opening import Transport
 from twinlock.web import cookies
 from twinlock.web.guard import session_cookie
 from twinlock.web.network import caller_of
-from twinlock.web.problems import cross_site_request
+from twinlock.web.problems import ProblemError, cross_site_request
 from twinlock.web.runtime import Runtime, runtime_of
 
 

@@ -373,6 +373,8 @@ def require(
     Raises:
         ValueError: *acr* is none of the three.
     """
+    if acr is not None and acr not in set(Acr):
+        raise ValueError(f"acr is one of {', '.join(Acr)}; not {acr!r}")
     demand = Demand(
         acr=None if acr is None else Acr(acr),
         max_age=max_age,
