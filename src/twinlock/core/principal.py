@@ -18,11 +18,9 @@ def _require_made_here(value: object) -> object:
     Raises:
         ValueError: It was read from a request.
     """
-    if not isinstance(value, User):
-        raise ValueError(
-            "no request can be a user: ask for CurrentUser, or Annotated[User, require(…)]"
-        )
-    return value
+    if isinstance(value, User):
+        return value
+    raise ValueError("no request is a user: ask for CurrentUser, or Annotated[User, require(…)]")
 
 
 @dataclass(frozen=True, slots=True)
