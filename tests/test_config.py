@@ -110,6 +110,7 @@ def test_every_lifetime_and_cap_can_be_set() -> None:
         enrollment_link_lifetime=timedelta(hours=3),
         recovery_link_lifetime=timedelta(minutes=11),
         email_link_lifetime=timedelta(hours=4),
+        email_code_lifetime=timedelta(minutes=3),
         trusted_device_lifetime=timedelta(days=3),
         max_trusted_devices=4,
     )
@@ -151,6 +152,7 @@ def test_every_throttle_rule_can_be_set_and_keeps_its_window() -> None:
         password_tries_known_browser_10min=8,
         passkey_tries_network_1h=9,
         mails_24h=3,
+        email_codes_24h=11,
         recovery_requests_network_1h=10,
     )
 
@@ -169,6 +171,8 @@ def test_every_throttle_rule_can_be_set_and_keeps_its_window() -> None:
         "password_strangers": [7],
         "password_known_browser": [8],
         "passkey_network": [9],
+        "mailed_codes": [11],
+        "mailed_codes_for_strangers": [10],
         "mails": [3],
         "mails_for_strangers": [2],
         "recovery_network": [10],
@@ -888,6 +892,17 @@ def test_two_places_for_the_keys_are_warned_of() -> None:
 # The reference
 
 
+NEED_MAIL = ("email_codes_enabled",)
+
+
+@pytest.mark.parametrize("name", NEED_MAIL)
+def test_what_needs_mail_is_refused_in_production_without(name: str) -> None:
+    told = refusal(**{name: True})
+
+    assert variable(name) in told
+    assert "should be off without TWINLOCK_SMTP_URL" in told
+
+
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
 def test_every_setting_explains_itself_and_its_example_is_accepted(
     environ: pytest.MonkeyPatch, name: str
@@ -902,6 +917,8 @@ def test_every_setting_explains_itself_and_its_example_is_accepted(
     environ.setenv(variable(name), example)
     if name.startswith("rp_"):  # which have to fit the base URL
         environ.setenv("TWINLOCK_BASE_URL", "https://app.example.com")
+    if name in NEED_MAIL:
+        environ.setenv("TWINLOCK_SMTP_URL", "smtps://mail.example.com")
 
     assert Settings().masked()[variable(name)].source == "the environment"
 

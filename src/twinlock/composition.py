@@ -12,6 +12,7 @@ from twinlock.core.clock import Clock, utc_now
 from twinlock.core.errors import TwinlockError
 from twinlock.core.keyring import Keyring
 from twinlock.db.engine import Database
+from twinlock.factors.email_code.factor import EmailCodeFactor
 from twinlock.factors.passkey.ceremony import RelyingParty
 from twinlock.factors.passkey.factor import PasskeyFactor
 from twinlock.factors.protocol import Factor
@@ -130,6 +131,8 @@ def build_parts(
     if settings.rp_id is not None and find_spec("webauthn") is not None:
         rp = RelyingParty(settings.rp_id, settings.service_name, settings.passkey_origins())
         factors.append(PasskeyFactor(keyring, digest_key, rp=rp))
+    if settings.email_codes_enabled and mail is not None:
+        factors.append(EmailCodeFactor(digest_key, lifetime=settings.email_code_lifetime))
     factors.append(recovery_codes)
     return Parts(
         database=database,
@@ -247,13 +250,13 @@ def build_runtime(
         ),
         keys=flows.keys,
         opening=flows.opening,
-        enrollment=Enrollment(parts, flows.verifying, flows.changes, admission),
+        enrollment=Enrollment(parts, flows.counting, flows.verifying, flows.changes, admission),
         login=Login(parts, flows.counting, flows.verifying, admission),
         answering=Answering(parts, flows.counting, flows.verifying, admission),
         passkey_login=PasskeyLogin(parts, flows.counting, flows.verifying, admission),
         refresh=Refresh(parts, flows.opening),
         factors=FactorManagement(parts, flows.verifying, flows.changes),
-        own_enrollment=OwnEnrollment(parts, flows.verifying, flows.changes),
+        own_enrollment=OwnEnrollment(parts, flows.counting, flows.verifying, flows.changes),
         reauthentication=Reauthentication(parts, flows.counting, flows.verifying, flows.opening),
         account=AccountManagement(parts, flows.counting, flows.changes, flows.policy),
         recovery=recovery,

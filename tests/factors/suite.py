@@ -3,13 +3,15 @@
 A kit knows how the factor's owner answers; the suite knows what an answer may do.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fastapi.testclient import TestClient
 
-from tests.support.house import Enrolled, House, bearer, sign_in
+from tests.support.house import Enrolled, House, bearer, begin_login, sign_in
 from twinlock.testing.authenticator import FakeAuthenticator
+from twinlock.testing.mail import MailTrap
 
 
 class Kit(Protocol):
@@ -165,4 +167,67 @@ def challenge_of(login: dict[str, Any]) -> str:
     return str(options[0]["challenge"]) if options else "AAAA"
 
 
-KITS: list[type[Kit]] = [TotpKit, RecoveryCodesKit, PasskeyKit]
+@dataclass
+class EmailCodeKit:
+    """A mailbox, whose owner asks for a code and reads it there."""
+
+    method: str = "email_code"
+    clients: dict[str, TestClient] = field(default_factory=dict)
+    tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def set_up(self, house: House, client: TestClient, username: str) -> None:
+        """Enroll it through the API."""
+        house.create(username)
+        self.clients[username] = client
+        headers = bearer(sign_in(client, username))
+        begun = client.post("/api/factors/email_code", json={}, headers=headers).json()
+        body = {"enrollment": begun["enrollment"], "answer": self._code(house, username)}
+        confirmed = client.post("/api/factors/email_code/confirm", json=body, headers=headers)
+        assert confirmed.status_code == 201, confirmed.text
+        self.tokens[username] = confirmed.json()
+
+    def answer(self, house: House, username: str, login: dict[str, Any]) -> Any:
+        """Ask for a code to the login; to one of the owner's own where it is somebody else's."""
+        client, trap = self.clients[username], MailTrap(lambda: house.auth)
+        to = f"{username}@example.com"
+        before = len(trap.messages(to))
+        self._begin(client, login["login"])
+        if len(trap.messages(to)) == before:
+            self._begin(client, begin_login(client, username)["login"])
+        return self._code(house, username)
+
+    def wrong_answers(self) -> list[Any]:
+        """Return codes that fit by a chance of one in a million."""
+        return ["000000", "999999", "12345678"]
+
+    def remove(self, house: House, client: TestClient, username: str) -> None:
+        """Enroll an app, then remove the mailbox."""
+        headers = bearer(self.tokens[username])
+        old = self.tokens[username]["factor"]["id"]
+        begun = client.post("/api/factors/totp", json={}, headers=headers).json()
+        phone = FakeAuthenticator.from_uri(begun["options"]["uri"])
+        body = {"enrollment": begun["enrollment"], "answer": phone.code(house.now)}
+        confirmed = client.post("/api/factors/totp/confirm", json=body, headers=headers)
+        removed = client.delete(f"/api/factors/{old}", headers=bearer(confirmed.json()))
+        assert removed.status_code == 200, removed.text
+
+    def _begin(self, client: TestClient, login: str) -> None:
+        client.post("/api/login/email_code/begin", json={"login": login})
+
+    def _code(self, house: House, username: str) -> str:
+        return code_in(MailTrap(lambda: house.auth), f"{username}@example.com")
+
+
+def code_in(trap: MailTrap, to: str) -> str:
+    """Return the newest code that was mailed to an address."""
+    return codes_in(trap, to)[-1]
+
+
+def codes_in(trap: MailTrap, to: str) -> list[str]:
+    """Return the codes that were mailed to an address, the oldest first."""
+    bodies = [message.get_body(("plain",)) for message in trap.messages(to)]
+    texts = [body.get_content() for body in bodies if body is not None]
+    return [code for text in texts for code in re.findall(r"^(\d{6})\r?$", text, re.MULTILINE)]
+
+
+KITS: list[type[Kit]] = [TotpKit, RecoveryCodesKit, PasskeyKit, EmailCodeKit]

@@ -237,7 +237,8 @@ def test_a_header_cannot_be_bent() -> None:
 
 def test_every_letter_can_be_written() -> None:
     letterhead = Letterhead("Twinlock", "T <a@example.com>", "https://example.com")
-    values = dict.fromkeys(("username", "link", "until", "due", "at", "label", "method"), "x")
+    names = ("username", "link", "until", "due", "at", "label", "method", "code")
+    values = dict.fromkeys(names, "x")
 
     for kind in Kind:
         letter = Letter.unpacked(Letter(kind, JOHN, values).packed())

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from sqlalchemy import text
+
+from tests.factors.suite import EmailCodeKit, codes_in
 from tests.races.conftest import Open, Stage
 from tests.races.crew import Shot, Told, create, post
-from tests.support.house import OPERATOR, PASSWORD, Enrolled, bearer, sign_in
+from tests.support.house import OPERATOR, PASSWORD, Enrolled, bearer, begin_login, sign_in
 from twinlock.audit import store as audit
 from twinlock.audit.events import EventType
 from twinlock.core.proof import Reason
@@ -292,6 +295,52 @@ def test_no_race_raises_the_alarm(stage: Stage) -> None:
     )
     assert denials
     assert Reason.SEAL_BROKEN not in {denial.reason for denial in denials}
+
+
+def mailed_codes(stage: Stage) -> list[str]:
+    """Return all mailed codes, once the processes that took them away have delivered them."""
+    with stage.house.database.engine.connect() as connection:
+        count = text("SELECT count(*) FROM outbox WHERE kind = 'sign_in_code'")
+        written = connection.execute(count).scalar_one()
+    trap = MailTrap(lambda: stage.house.auth)
+    while len(codes := codes_in(trap, "johndoe@example.com")) < written:
+        pass  # another process has claimed one and is writing it
+    return codes
+
+
+def test_one_mailed_code_opens_one_session(open_stage: Open) -> None:
+    stage = open_stage(email_codes_enabled=True)
+    kit = EmailCodeKit()
+    kit.set_up(stage.house, stage.client, "johndoe")
+    for _ in range(ROUNDS):
+        login = begin_login(stage.client)
+        stage.client.post("/api/login/email_code/begin", json={"login": login["login"]})
+        code = mailed_codes(stage)[-1]
+
+        statuses = stage.statuses(answers([login["login"]] * 4, code, "email_code"))
+
+        assert sorted(statuses) == [200, 401, 401, 401]
+
+
+def test_of_codes_that_are_asked_for_at_once_one_is_mailed(open_stage: Open) -> None:
+    stage = open_stage(email_codes_enabled=True)
+    kit = EmailCodeKit()
+    kit.set_up(stage.house, stage.client, "johndoe")
+    sent = len(mailed_codes(stage))
+    login = begin_login(stage.client)["login"]
+
+    statuses = stage.statuses(
+        [Shot(post, ("/api/login/email_code/begin",), {"json": {"login": login}})] * 4
+    )
+
+    codes = mailed_codes(stage)[sent:]
+    assert len(codes) == statuses.count(200) >= 1
+    assert set(statuses) <= {200, 401}
+    opened = [
+        stage.client.post("/api/login/email_code", json={"login": login, "answer": code})
+        for code in codes
+    ]
+    assert [one.status_code for one in opened].count(200) == 1
 
 
 def test_one_mailed_link_sets_one_password(stage: Stage) -> None:

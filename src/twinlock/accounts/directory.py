@@ -157,6 +157,7 @@ class Account:
         is_email_verified: Whether mail may go there, and sign-ins name it.
         password_hash: None where there is no password, or the directory checks it itself.
         password_expires_at: Set while a first password is to be changed; dead after it.
+        password_mailed_at: When a mailed link set the password; None where none did.
         entry: What the host's directory told just now; None where it was not asked.
         language: Of its pages and mails; None while it is not known.
         is_new: Its subject has not been written yet: nobody has signed in to it.
@@ -179,6 +180,7 @@ class Account:
     is_new: bool = False
     language: str | None = None
     is_email_verified: bool = False
+    password_mailed_at: datetime | None = None
 
     @property
     def must_change_password(self) -> bool:

@@ -46,6 +46,7 @@ _ACCOUNT: Final = select(
     account.c.disabled_at,
     account.c.password_hash,
     account.c.password_expires_at,
+    account.c.password_mailed_at,
     account.c.created_at,
 ).select_from(account.join(subject, _OPEN))
 
@@ -108,7 +109,11 @@ UPDATE_PASSWORD = (
         password_scheme=bindparam("new_scheme"),
         password_changed_at=bindparam("moment", type_=UtcDateTime()),
         password_expires_at=bindparam("new_expiry", type_=UtcDateTime()),
+        password_mailed_at=bindparam("mailed_at", type_=UtcDateTime()),
     )
+)
+TRUST_PASSWORD = (
+    update(account).where(account.c.id == bindparam("account_id")).values(password_mailed_at=None)
 )
 UPGRADE_HASH = (
     update(account)
@@ -380,6 +385,7 @@ def update_password(
     password_hash: str,
     scheme: str,
     expires_at: datetime | None,
+    by_mailed_link: bool = False,
     now: datetime,
 ) -> None:
     """Set a password's hash; *expires_at* is given for a first password only."""
@@ -388,9 +394,15 @@ def update_password(
         "new_hash": password_hash,
         "new_scheme": scheme,
         "new_expiry": expires_at,
+        "mailed_at": now if by_mailed_link else None,
         "moment": now,
     }
     tx.execute(UPDATE_PASSWORD, params)
+
+
+def trust_password(tx: Connection, account_id: str) -> None:
+    """Forget that a mailed link set the password: a factor beside the mailbox was used since."""
+    tx.execute(TRUST_PASSWORD, {"account_id": account_id})
 
 
 def upgrade_hash(
@@ -441,6 +453,7 @@ def _account(row: Row[*tuple[Any, ...]] | None) -> Account | None:
         created_at=row.created_at,
         language=row.language,
         is_email_verified=row.email_verified_at is not None,
+        password_mailed_at=row.password_mailed_at,
     )
 
 

@@ -25,7 +25,7 @@ account = Table(
     Column("username", String(255), nullable=False),
     Column("username_key", String(255), nullable=False, unique=True),
     Column("email", String(320)),  # null: none given
-    Column("email_key", String(320), unique=True),
+    Column("email_key", String(320), index=True),
     Column("email_verified_at", UtcDateTime),  # null: not yet, so it signs nobody in
     Column("full_name", String(255)),
     Column("language", String(8)),  # null: not chosen yet
@@ -34,6 +34,7 @@ account = Table(
     Column("password_hash", Text),  # null: the account has no password
     Column("password_scheme", String(64), index=True),  # the hash's scheme and cost
     Column("password_changed_at", UtcDateTime),
+    Column("password_mailed_at", UtcDateTime),  # set while a mailed link chose the password
     Column("password_expires_at", UtcDateTime),  # set while a first password must be changed
     Column("created_at", UtcDateTime, nullable=False),
     Index("ix_account_created_at_id", "created_at", "id"),
@@ -56,6 +57,13 @@ partial_index(
     account.c.created_at,
     account.c.id,
     where=account.c.disabled_at.is_not(None),
+)
+# Until somebody has verified an address, it keeps nobody else from it.
+partial_index(
+    "uq_account_email_key_verified",
+    account.c.email_key,
+    where=account.c.email_verified_at.is_not(None),
+    unique=True,
 )
 
 subject = Table(

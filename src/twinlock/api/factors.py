@@ -21,7 +21,7 @@ from twinlock.web.runtime import Runtime
 api = router(prefix="/factors", tags=["factors"], responses=SIGNED_IN_PROBLEMS)
 
 
-_LABELS: Final = {"passkey": "Passkey"}
+_LABELS: Final = {"passkey": "Passkey", "email_code": "E-mail"}
 Details = Mapping[str, str | bool | None]
 
 

@@ -13,6 +13,7 @@ from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import (
     Denied,
     EnrollmentRequired,
+    Offered,
     SecondFactorRequired,
     SignedIn,
     Throttled,
@@ -79,6 +80,17 @@ def enrollment_required(required: EnrollmentRequired) -> Response | BaseModel:
     if required.handle is None:
         return problem(403, "enrollment_required", "Enroll a second factor first.")
     return EnrollmentRequiredOut.of(required.handle, required)
+
+
+def begun_again(offered: Offered | Denied | Throttled) -> Response | BaseModel:
+    """Return fresh options, or why there are none."""
+    match offered:
+        case Denied():
+            return login_denied()
+        case Throttled():
+            return too_many_tries(offered)
+        case Offered():
+            return MethodOut.of(offered)
 
 
 class BeginIn(BaseModel):
@@ -161,8 +173,13 @@ async def submit_answer(
 
 @api.post("/{method}/begin", response_model=MethodOut, response_model_exclude_none=True)
 async def begin_again(
-    method: str, body: BeginIn, runtime: Running, now: Now
+    method: str, body: BeginIn, runtime: Running, caller: From, now: Now
 ) -> Response | BaseModel:
-    """Ask for fresh options of a method, voiding the older ones; the counts stay."""
-    offered = await runtime.workers.run(runtime.answering.begin_again, body.login, method, now=now)
-    return login_denied() if isinstance(offered, Denied) else MethodOut.of(offered)
+    """Ask for fresh options of a method, or for a code by mail; the counts stay.
+
+    What was asked for before is void.
+    """
+    offered = await runtime.workers.run(
+        runtime.answering.begin_again, body.login, method, caller, now=now
+    )
+    return begun_again(offered)

@@ -4,6 +4,7 @@ from fastapi import Response
 from pydantic import BaseModel
 
 from twinlock.api.bodies import Answer, Handle, MethodOut, SignedInOut
+from twinlock.api.login import begun_again
 from twinlock.api.responses import SIGNED_IN_PROBLEMS, with_cookies
 from twinlock.core.proof import Acr
 from twinlock.flows.outcomes import Denied, SignedIn, Throttled
@@ -86,13 +87,13 @@ async def answer_reauthentication(
 
 @api.post("/{method}/begin", response_model=MethodOut, response_model_exclude_none=True)
 async def begin_reauthentication_again(
-    method: str, body: ReauthenticationIn, user: OwnUser, runtime: Running, now: Now
+    method: str, body: ReauthenticationIn, user: OwnUser, runtime: Running, caller: From, now: Now
 ) -> Response | BaseModel:
-    """Ask for fresh options of a method, voiding the older ones; the counts stay."""
+    """Ask for fresh options of a method, or for a code by mail; the counts stay."""
     offered = await runtime.workers.run(
-        runtime.reauthentication.begin_again, user, body.reauthentication, method, now=now
+        runtime.reauthentication.begin_again, user, body.reauthentication, method, caller, now=now
     )
-    return login_denied() if isinstance(offered, Denied) else MethodOut.of(offered)
+    return begun_again(offered)
 
 
 async def _by_password(

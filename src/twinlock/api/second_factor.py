@@ -12,6 +12,7 @@ from twinlock.accounts.directory import DirectoryEntry, host_id_of
 from twinlock.api.bodies import SignedInOut
 from twinlock.api.login import EnrollmentRequiredOut, SecondFactorRequiredOut
 from twinlock.api.responses import with_cookies
+from twinlock.audit.events import Caller
 from twinlock.core.errors import ConfigurationError
 from twinlock.core.proof import AuthenticationContext
 from twinlock.flows.admission import Request
@@ -88,7 +89,7 @@ class SecondFactor:
             runtime.login.continue_vouched, entry, asked, now=runtime.clock()
         )
 
-    async def begin_again(self, login: str, method: str) -> Offered | Denied:
+    async def begin_again(self, login: str, method: str) -> Offered | Denied | Throttled:
         """Return fresh options of one method for a pending login.
 
         Raises:
@@ -96,7 +97,7 @@ class SecondFactor:
         """
         runtime = self._runtime()
         return await runtime.workers.run(
-            runtime.answering.begin_again, login, method, now=runtime.clock()
+            runtime.answering.begin_again, login, method, Caller(), now=runtime.clock()
         )
 
     async def finish(

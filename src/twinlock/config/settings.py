@@ -250,6 +250,31 @@ class Settings(ExplainedSettings):
         ge=2,
         le=100,
     )
+    email_codes_enabled: bool = setting(
+        False,
+        "Whether accounts may enroll their mailbox as a second factor. A mailbox is weaker than "
+        "an authenticator app, and a sign-in with its code can be relayed.",
+        group=MAIL,
+        example="true",
+    )
+    email_codes_24h: int = setting(
+        20,
+        "Codes by mail for one account in any 24 hours; the last one is left to browsers that "
+        "signed in before.",
+        group=MAIL,
+        example="10",
+        unit="mails",
+        ge=2,
+        le=100,
+    )
+    email_code_lifetime: Duration = setting(
+        timedelta(minutes=10),
+        "How long a mailed code may be used, if what it was sent for lives so long.",
+        group=MAIL,
+        example="PT5M",
+        ge=_MINUTE,
+        le=timedelta(minutes=10),
+    )
     recovery_requests_network_1h: int = setting(
         100,
         "Requests for a new password from one network in any hour.",
@@ -643,6 +668,7 @@ class Settings(ExplainedSettings):
             enrollment=self.enrollment_lifetime,
             enrollment_login=self.enrollment_login_lifetime,
             enrollment_link=self.enrollment_link_lifetime,
+            email_code=self.email_code_lifetime,
             fresh=self.fresh_proof_lifetime,
             trusted_device=self.trusted_device_lifetime,
             max_devices=self.max_trusted_devices,
@@ -677,6 +703,10 @@ class Settings(ExplainedSettings):
             passkey_network=_with_tries(rules.passkey_network, self.passkey_tries_network_1h),
             mails=_with_tries(rules.mails, self.mails_24h),
             mails_for_strangers=_with_tries(rules.mails_for_strangers, self.mails_24h - 1),
+            mailed_codes=_with_tries(rules.mailed_codes, self.email_codes_24h),
+            mailed_codes_for_strangers=_with_tries(
+                rules.mailed_codes_for_strangers, self.email_codes_24h - 1
+            ),
             recovery_network=_with_tries(rules.recovery_network, self.recovery_requests_network_1h),
             familiar_for=FamiliarFor(
                 network=self.familiar_network_lifetime, browser=self.known_browser_lifetime
@@ -732,6 +762,8 @@ class Settings(ExplainedSettings):
             yield "hash_memory_kib", f"should be {LEAST_HASH_MEMORY_KIB} or more in production"
         if self.hash_iterations < LEAST_HASH_ITERATIONS:
             yield "hash_iterations", f"should be {LEAST_HASH_ITERATIONS} or more in production"
+        if self.email_codes_enabled and self.smtp_url is None:
+            yield "email_codes_enabled", f"should be off without {variable('smtp_url')}"
 
     def warnings(self) -> Iterator[str]:
         """Give what is allowed and yet likely a mistake, a sentence or two each."""

@@ -29,6 +29,11 @@ def new_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
+def random_digits(length: int) -> str:
+    """Return *length* random digits, each as likely as any other."""
+    return str(secrets.randbelow(10**length)).zfill(length)
+
+
 def uuid7(now: datetime) -> str:
     """Return a UUIDv7 as 32 hex digits, ordered by *now* (RFC 9562 section 5.7)."""
     milliseconds = int(now.timestamp() * 1000) & (2**48 - 1)

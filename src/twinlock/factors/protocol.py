@@ -20,16 +20,26 @@ from twinlock.core.proof import Rejected, SubjectId, Verified
 
 
 @dataclass(frozen=True, slots=True)
+class MailedCode:
+    """A code that reaches its owner by mail, and in no other way."""
+
+    to: str = field(repr=False)
+    code: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """The first half of a ceremony.
 
     Attributes:
         options: Goes to the client as JSON.
         state: Stays on the server, sealed; None when the factor needs none.
+        mailed: What the flow is to mail, where the factor's answer comes by mail.
     """
 
     options: dict[str, Any] = field(default_factory=dict, repr=False)
     state: bytes | None = field(default=None, repr=False)
+    mailed: MailedCode | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +59,16 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Whom an enrollment is for, in words that an authenticator app may show."""
+    """Whom an enrollment is for, in words that an authenticator app may show.
+
+    Attributes:
+        email: The account's verified address; None where there is none.
+    """
 
     account: SubjectId
     name: str
     display_name: str
+    email: str | None = None
 
 
 class Factor(Protocol):
@@ -68,8 +83,11 @@ class Factor(Protocol):
     is_phishing_resistant: ClassVar[bool]
     """Whether no relayed page can pass its answer on (SP 800-63B-4 on phishing resistance)."""
 
+    is_mailed: ClassVar[bool]
+    """Whether its answer comes by mail: it is asked for by itself, and an offer sends nothing."""
+
     code_digits: ClassVar[int | None]
-    """How many digits its codes have; None where nothing is typed."""
+    """How many digits its codes have; None where none is at hand together with the password."""
 
     max_per_account: ClassVar[int]
     """How many of them an account may enroll."""

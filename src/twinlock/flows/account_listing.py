@@ -212,12 +212,14 @@ def _search(db: Connection, beginning: str, place: _Place | None, *, limit: int)
         placed = [(one, _Place("u", login_key(one.username).text, "")) for one in named]
         if len(placed) == limit:
             return placed
-    after = place.key if place and place.by == "e" else ""
-    addressed = search_store.list_by_email(db, beginning, after=after, limit=limit - len(placed))
-    return [
-        *placed,
-        *((one, _Place("e", login_key(one.email or "").text, "")) for one in addressed),
-    ]
+    last = (place.key, place.id) if place and place.by == "e" else ("", "")
+    left = limit - len(placed)
+    addressed = search_store.list_by_email(db, beginning, after=last, limit=left)
+    return [*placed, *((one, _by_email(one)) for one in addressed)]
+
+
+def _by_email(one: Account) -> _Place:
+    return _Place("e", login_key(one.email or "").text, login_key(one.username).text)
 
 
 def _write(place: _Place) -> str:

@@ -199,7 +199,7 @@ class Admission:
                 account,
                 proven_at=proof.password.at,
                 scope=request.scope,
-                methods=enrollable(self._parts, demands),
+                methods=enrollable(self._parts, account, demands),
                 needs_link=False,
                 shown=context_of(proof).acr if shown else None,
                 now=now,

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from twinlock.accounts.directory import Account
 from twinlock.accounts.password_check import shown_earlier
+from twinlock.audit.events import Caller
 from twinlock.core.proof import Reason, Rejected, TwoFactors
 from twinlock.core.secrets import digest
 from twinlock.factors.authenticators.store import Authenticators
@@ -58,9 +59,11 @@ class Answering:
         )
         return self._admission.told(done, now=now)
 
-    def begin_again(self, handle: str, method: str, *, now: datetime) -> Offered | Denied:
-        """Return fresh options of one method for a pending login."""
-        return self._parts.database.transaction(self._begin_again, handle, method, now=now)
+    def begin_again(
+        self, handle: str, method: str, caller: Caller, *, now: datetime
+    ) -> Offered | Denied | Throttled:
+        """Return fresh options of one method for a pending login; a mailed code goes out now."""
+        return self._parts.database.transaction(self._begin_again, handle, method, caller, now=now)
 
     def _count_answer(
         self, tx: Connection, handle: str, method: str, request: Request, *, now: datetime
@@ -89,8 +92,8 @@ class Answering:
         return begun, account, taken
 
     def _begin_again(
-        self, tx: Connection, handle: str, method: str, *, now: datetime
-    ) -> Offered | Denied:
+        self, tx: Connection, handle: str, method: str, caller: Caller, *, now: datetime
+    ) -> Offered | Denied | Throttled:
         begun = pending_store.get_pending(
             tx,
             digest(handle),
@@ -106,11 +109,7 @@ class Answering:
         factors = self._verifying.factors_of(tx, account)
         if not isinstance(factors, Authenticators):
             return Denied()
-        renewed = self._verifying.renew(tx, factors, begun, method, now=now)
-        if renewed is None:
-            return Denied()
-        offered, state = renewed
-        return offered if pending_store.replace_state(tx, begun, state=state) else Denied()
+        return self._verifying.begin_again(tx, account, factors, begun, method, caller, now=now)
 
     def _check_answer(
         self,

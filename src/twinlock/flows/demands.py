@@ -8,6 +8,8 @@ from twinlock.accounts.directory import Account
 from twinlock.core.proof import Acr
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import Authenticators
+from twinlock.factors.protocol import Factor
+from twinlock.flows import mailed_codes
 from twinlock.flows.parts import Parts
 from twinlock.policies.policy import Demands, demands_on
 
@@ -43,12 +45,20 @@ def is_enough(db: Connection, parts: Parts, account: Account, acr: Acr, *, now: 
     return isinstance(found, Authenticators)
 
 
-def enrollable(parts: Parts, demands: Demands) -> tuple[str, ...]:
-    """Return the methods whose enrollment would meet what is demanded now."""
+def may_meet(factor: Factor, demands: Demands) -> bool:
+    """Tell whether the enrollment of *factor* would meet what is demanded now."""
+    return (
+        factor.max_per_account > 0
+        and demands.may_enroll(factor.method)
+        and (demands.acr is not Acr.PHR or factor.is_phishing_resistant)
+    )
+
+
+def enrollable(parts: Parts, account: Account, demands: Demands) -> tuple[str, ...]:
+    """Return the methods that an account may enroll now to meet what is demanded of it."""
     return tuple(
         factor.method
         for factor in parts.factors
-        if factor.max_per_account > 0
-        and demands.may_enroll(factor.method)
-        and (demands.acr is not Acr.PHR or factor.is_phishing_resistant)
+        if may_meet(factor, demands)
+        and not (factor.is_mailed and mailed_codes.why_not_enroll(parts, account, ()))
     )

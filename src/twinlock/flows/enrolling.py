@@ -8,13 +8,15 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from twinlock.accounts.directory import Account
+from twinlock.audit.events import Caller
 from twinlock.core.proof import Reason, Rejected, SubjectId, Verified
 from twinlock.core.secrets import new_id
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import Authenticator
-from twinlock.factors.protocol import Factor, Holder
-from twinlock.flows import mailing
-from twinlock.flows.outcomes import Refused
+from twinlock.factors.protocol import Factor, Holder, Prompt
+from twinlock.flows import mailed_codes, mailing
+from twinlock.flows.counting import Counting
+from twinlock.flows.outcomes import Refused, Throttled
 from twinlock.flows.parts import Parts
 from twinlock.mail.letters import Kind
 
@@ -60,13 +62,41 @@ def factor_to_enroll(parts: Parts, method: str) -> Factor | None:
 
 def holder_of(account: Account) -> Holder:
     """Return whom an enrollment is for."""
-    return Holder(account.subject, account.username, account.full_name or account.username)
+    email = account.email if account.is_email_verified else None
+    return Holder(account.subject, account.username, account.full_name or account.username, email)
 
 
 def is_full(factor: Factor, authenticators_now: Sequence[Authenticator]) -> bool:
     """Tell whether an account has as many authenticators of a method as it may."""
     same = sum(one.method == factor.method for one in authenticators_now)
     return same >= factor.max_per_account
+
+
+def prompt(
+    tx: Connection,
+    parts: Parts,
+    counting: Counting,
+    factor: Factor,
+    account: Account,
+    authenticators_now: Sequence[Authenticator],
+    caller: Caller,
+    *,
+    now: datetime,
+) -> Prompt | Refused:
+    """Begin the enrollment of *factor*; the code of a mailbox goes out now."""
+    if not factor.is_mailed:
+        return factor.begin_enrollment(tx, holder_of(account), now=now)
+    refused = mailed_codes.why_not_enroll(parts, account, authenticators_now)
+    if refused is not None:
+        return refused
+    taken = mailed_codes.take_mail(tx, parts, counting, account, caller, now=now)
+    if isinstance(taken, Throttled):
+        return mailed_codes.TOO_MANY
+    begun = factor.begin_enrollment(tx, holder_of(account), now=now)
+    if begun.mailed is not None:
+        ends_at = now + parts.lifetimes.enrollment
+        mailed_codes.send(tx, parts, account, begun.mailed, ends_at=ends_at, now=now)
+    return begun
 
 
 def confirm(

@@ -26,6 +26,7 @@ from twinlock.factors.authenticators.store import Authenticator
 from twinlock.factors.protocol import Factor
 from twinlock.flows.admission import Admission, Admitted, Request
 from twinlock.flows.changes import Changes
+from twinlock.flows.counting import Counting
 from twinlock.flows.enrolling import (
     ENROLLMENT_OVER,
     UNKNOWN_METHOD,
@@ -33,7 +34,7 @@ from twinlock.flows.enrolling import (
     EnrollmentBegun,
     confirm,
     factor_to_enroll,
-    holder_of,
+    prompt,
     refusal_of,
     tell_of_factor,
 )
@@ -84,9 +85,15 @@ class Enrollment:
     """Enrolls a factor inside a login."""
 
     def __init__(
-        self, parts: Parts, verifying: Verifying, changes: Changes, admission: Admission
+        self,
+        parts: Parts,
+        counting: Counting,
+        verifying: Verifying,
+        changes: Changes,
+        admission: Admission,
     ) -> None:
         self._parts = parts
+        self._counting = counting
         self._verifying = verifying
         self._changes = changes
         self._admission = admission
@@ -162,7 +169,11 @@ class Enrollment:
                 reason = Reason.AWAITS_ENROLLMENT
                 self._deny(tx, account, reason, factor, caller, now=now)
                 return Denied()
-        prompt = factor.begin_enrollment(tx, holder_of(account), now=now)
+        begun_with = prompt(
+            tx, self._parts, self._counting, factor, account, waiting.has, caller, now=now
+        )
+        if isinstance(begun_with, Refused):
+            return begun_with
         handle = new_secret()
         lifetime = self._parts.lifetimes.enrollment
         begun = waiting_row(
@@ -174,12 +185,12 @@ class Enrollment:
             expires_at=now + lifetime,
             now=now,
         )
-        state = waiting.begun.digest + link_digest + (prompt.state or b"")
+        state = waiting.begun.digest + link_digest + (begun_with.state or b"")
         insert_sealed(tx, self._verifying, begun, state)
         pending_store.delete_oldest(tx, begun, kept=self._parts.lifetimes.max_pending)
         begins = EventType.FACTOR_ENROLLMENT_BEGUN
         audit.record(tx, Event(begins, now, caller, subject=account.subject, method=factor.method))
-        return EnrollmentBegun(handle, lifetime, prompt.options)
+        return EnrollmentBegun(handle, lifetime, begun_with.options)
 
     def _count_answer(
         self, tx: Connection, login: str, method: str, enrollment: str, *, now: datetime

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
@@ -21,7 +22,7 @@ from twinlock.factors.authenticators.store import (
 )
 from twinlock.factors.protocol import Describes, NamesAccounts
 from twinlock.factors.registry import Factors
-from twinlock.flows import mailing
+from twinlock.flows import mailed_codes, mailing
 from twinlock.flows.changes import Allowed, Changes, Replaced
 from twinlock.flows.demands import demands_of
 from twinlock.flows.enrolling import tell_of_factor
@@ -202,6 +203,8 @@ class FactorManagement:
         )
         if isinstance(changed, Denied):
             return changed
+        if removed.last_used_at is not None and allowed.account.password_mailed_at is not None:
+            self._keep_trust(tx, allowed.account, removed)
         authenticators.delete_authenticator(tx, user.id, removed.id)
         factor = self._parts.factors.get(removed.method)
         if factor is not None:
@@ -219,6 +222,11 @@ class FactorManagement:
         )
         tell_of_factor(tx, self._parts, allowed.account, Kind.FACTOR_REMOVED, removed, now=now)
         return _Changed(changed)
+
+    def _keep_trust(self, tx: Connection, account: Account, removed: Authenticator) -> None:
+        """Remember that another factor than the mailbox was used, when that factor goes."""
+        if mailed_codes.are_apart(self._parts, account, (removed,)):
+            accounts.trust_password(tx, account.host_id)
 
     def _is_enough(
         self, tx: Connection, account: Account, left: Sequence[Authenticator], *, now: datetime

@@ -215,7 +215,7 @@ class Login:
             account,
             proven_at=now,
             scope=request.scope,
-            methods=enrollable(self._parts, demands_of(tx, self._parts, account, now=now)),
+            methods=enrollable(self._parts, account, demands_of(tx, self._parts, account, now=now)),
             needs_link=isinstance(seen.factors, AwaitsEnrollment),
             now=now,
         )

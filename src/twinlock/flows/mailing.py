@@ -20,6 +20,7 @@ from twinlock.mail import store as outbox
 from twinlock.mail.letters import Kind, Letter, sentence_of
 from twinlock.throttle import store as throttle
 from twinlock.throttle.policy import Limit, Rule, Throttled
+from twinlock.throttle.store import Try
 
 NOTICE_LIFETIME: Final = timedelta(hours=24)
 """How long it is tried to deliver what tells of something that happened."""
@@ -114,9 +115,16 @@ def may_mail(
     Args:
         who: A subject's id, or an address that is nobody's yet.
     """
-    key = parts.digest_key.digest("throttle/mail", kind, who)
-    taken = throttle.take_try(tx, rule=rule or parts.throttle.mails, key=key, now=now)
+    taken = take_mail(tx, parts, kind, who, rule=rule or parts.throttle.mails, now=now)
     return not isinstance(taken, Throttled)
+
+
+def take_mail(
+    tx: Connection, parts: Parts, kind: str, who: str, *, rule: Rule, now: datetime
+) -> Try | Throttled:
+    """Count one mail of this kind, or say how long to wait until one will be sent."""
+    key = parts.digest_key.digest("throttle/mail", kind, who)
+    return throttle.take_try(tx, rule=rule, key=key, now=now)
 
 
 def post(

@@ -16,6 +16,7 @@ from twinlock.core.secrets import digest, new_secret
 from twinlock.factors.authenticators.store import Authenticator
 from twinlock.factors.protocol import Factor
 from twinlock.flows.changes import Allowed, Changes, Replaced
+from twinlock.flows.counting import Counting
 from twinlock.flows.demands import demands_of
 from twinlock.flows.enrolling import (
     ENROLLMENT_OVER,
@@ -25,8 +26,8 @@ from twinlock.flows.enrolling import (
     EnrollmentBegun,
     confirm,
     factor_to_enroll,
-    holder_of,
     is_full,
+    prompt,
     refusal_of,
     tell_of_factor,
 )
@@ -50,8 +51,11 @@ class _Enrolled:
 class OwnEnrollment:
     """Enrolls authenticators on behalf of their owner. A new one ends every session."""
 
-    def __init__(self, parts: Parts, verifying: Verifying, changes: Changes) -> None:
+    def __init__(
+        self, parts: Parts, counting: Counting, verifying: Verifying, changes: Changes
+    ) -> None:
         self._parts = parts
+        self._counting = counting
         self._verifying = verifying
         self._changes = changes
 
@@ -114,7 +118,18 @@ class OwnEnrollment:
             return METHOD_NOT_ALLOWED
         if not accounts.lock_subject(tx, account.subject, seen=account.generation):
             return Denied()  # and the cap on what is pending holds from several sides at once
-        prompt = factor.begin_enrollment(tx, holder_of(account), now=now)
+        begun_with = prompt(
+            tx,
+            self._parts,
+            self._counting,
+            factor,
+            account,
+            allowed.authenticators,
+            caller,
+            now=now,
+        )
+        if isinstance(begun_with, Refused):
+            return begun_with
         handle = new_secret()
         lifetime = self._parts.lifetimes.enrollment
         begun = Pending(
@@ -132,14 +147,14 @@ class OwnEnrollment:
             expires_at=now + lifetime,
             created_at=now,
         )
-        sealed = self._verifying.seal_state(prompt.state or b"", begun)
+        sealed = self._verifying.seal_state(begun_with.state or b"", begun)
         pending_store.insert_pending(tx, begun)
         pending_store.set_state(tx, begun.digest, state=sealed)
         pending_store.delete_oldest(tx, begun, kept=self._parts.lifetimes.max_pending)
         self._record(
             tx, EventType.FACTOR_ENROLLMENT_BEGUN, user, caller, method=factor.method, now=now
         )
-        return EnrollmentBegun(handle, lifetime, prompt.options)
+        return EnrollmentBegun(handle, lifetime, begun_with.options)
 
     def _count_answer(
         self, tx: Connection, user: User, method: str, handle: str, *, now: datetime

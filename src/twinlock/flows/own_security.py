@@ -66,7 +66,7 @@ class OwnSecurity:
         if account is None:
             return Ahead((), None)
         demands = demands_of(db, self._parts, account, now=now)
-        return Ahead(enrollable(self._parts, demands), demands.reminder(user.acr))
+        return Ahead(enrollable(self._parts, account, demands), demands.reminder(user.acr))
 
     def _look(self, db: Connection, user: User, *, now: datetime) -> Security | Denied:
         account = self._parts.accounts.get(db, user.id)

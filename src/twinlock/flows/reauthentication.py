@@ -96,10 +96,12 @@ class Reauthentication:
         return self._parts.database.transaction(self._begin, user, acr, caller, now=now)
 
     def begin_again(
-        self, user: User, handle: str, method: str, *, now: datetime
-    ) -> Offered | Denied:
+        self, user: User, handle: str, method: str, caller: Caller, *, now: datetime
+    ) -> Offered | Denied | Throttled:
         """Return fresh options of one method, voiding the older ones; the counts stay."""
-        return self._parts.database.transaction(self._begin_again, user, handle, method, now=now)
+        return self._parts.database.transaction(
+            self._begin_again, user, handle, method, caller, now=now
+        )
 
     def count_password(
         self, user: User, handle: str, caller: Caller, *, now: datetime
@@ -199,8 +201,15 @@ class Reauthentication:
         return ReauthenticationBegun(handle, offered)
 
     def _begin_again(
-        self, tx: Connection, user: User, handle: str, method: str, *, now: datetime
-    ) -> Offered | Denied:
+        self,
+        tx: Connection,
+        user: User,
+        handle: str,
+        method: str,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> Offered | Denied | Throttled:
         found = self._find(tx, user, handle, now=now)
         if isinstance(found, Denied):
             return found
@@ -208,11 +217,7 @@ class Reauthentication:
         factors = self._verifying.factors_of(tx, account)
         if not isinstance(factors, Authenticators):
             return Denied()
-        renewed = self._verifying.renew(tx, factors, begun, method, now=now)
-        if renewed is None:
-            return Denied()
-        offered, state = renewed
-        return offered if pending_store.replace_state(tx, begun, state=state) else Denied()
+        return self._verifying.begin_again(tx, account, factors, begun, method, caller, now=now)
 
     def _can_reach_phr(self, factors: Authenticators | NoSecondFactor) -> bool:
         if isinstance(factors, NoSecondFactor):

@@ -224,6 +224,7 @@ class Recovery:
             password_hash=new_hash.password_hash,
             scheme=new_hash.scheme,
             expires_at=None,
+            by_mailed_link=True,
             now=now,
         )
         details = {"by": "recovery"}

@@ -17,11 +17,12 @@ from twinlock.core.secrets import from_base64url, to_base64url
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import Authenticators, AwaitsEnrollment, SealBroken
 from twinlock.factors.protocol import Factor
-from twinlock.flows import mailing
+from twinlock.flows import mailed_codes, mailing
 from twinlock.flows.counting import Counting
-from twinlock.flows.outcomes import Offered
+from twinlock.flows.outcomes import Denied, Offered, Throttled
 from twinlock.flows.parts import Parts
 from twinlock.mail.letters import Kind
+from twinlock.pending import store as pending_store
 from twinlock.pending.store import Pending
 from twinlock.throttle.store import Try
 
@@ -60,37 +61,65 @@ class Verifying:
         offered: list[Offered] = []
         states: dict[str, bytes] = {}
         for factor in self._available(tx, factors):
+            if factor.is_mailed:  # a password alone makes nobody's mailbox full
+                offered.append(Offered(factor.method))
+                continue
             prompt = factor.begin_verification(tx, factors.account, now=now)
             offered.append(Offered(factor.method, prompt.options or None))
             if prompt.state is not None:
                 states[factor.method] = prompt.state
         return tuple(offered), self._seal_states(states, begun)
 
-    def renew(
+    def begin_again(
         self,
         tx: Connection,
+        account: Account,
         factors: Authenticators,
         begun: Pending,
         method: str,
+        caller: Caller,
         *,
         now: datetime,
-    ) -> tuple[Offered, bytes | None] | None:
-        """Return fresh options of one method, and all states sealed with its new one.
+    ) -> Offered | Denied | Throttled:
+        """Return fresh options of one method, void its older ones, and mail what is to be mailed.
 
-        The states of other methods stay; None when the account has no such method.
+        The states of other methods stay, and so do the counts. An account that has no such
+        method, and whoever comes second of two at once, is denied.
         """
         factor = next((one for one in self._available(tx, factors) if one.method == method), None)
         if factor is None:
-            return None
+            return Denied()
+        if factor.is_mailed:
+            taken = mailed_codes.take_mail(
+                tx, self._parts, self._counting, account, caller, now=now
+            )
+            if isinstance(taken, Throttled):
+                return taken
+        try:
+            prompt = factor.begin_verification(tx, factors.account, now=now)
+        except SealBrokenError:
+            log.critical("seal_broken", extra={"subject": factors.account})
+            return Denied()
+        if not self._replace_state(tx, begun, method, prompt.state):
+            return Denied()
+        if prompt.mailed is not None:
+            mailed_codes.send(
+                tx, self._parts, account, prompt.mailed, ends_at=begun.expires_at, now=now
+            )
+        return Offered(method, prompt.options or None)
+
+    def _replace_state(
+        self, tx: Connection, begun: Pending, method: str, state: bytes | None
+    ) -> bool:
+        """Replace one method's state; False when the states are no longer those that were read."""
         try:
             states = self._open_states(begun)
         except SealBrokenError:
             states = {}
-        prompt = factor.begin_verification(tx, factors.account, now=now)
         states.pop(method, None)
-        if prompt.state is not None:
-            states[method] = prompt.state
-        return Offered(method, prompt.options or None), self._seal_states(states, begun)
+        if state is not None:
+            states[method] = state
+        return pending_store.replace_state(tx, begun, state=self._seal_states(states, begun))
 
     def method_of_code(self, factors: Authenticators, code: str) -> str:
         """Tell which method a typed code belongs to: short ones of digits alone are an app's."""
@@ -115,7 +144,7 @@ class Verifying:
         spent code gives back its try.
         """
         factor = self._parts.factors.get(method)
-        if factor is None or not self._is_available(factor, factors):
+        if factor is None or not self._is_available(tx, factor, factors):
             return Rejected(Reason.METHOD_NOT_AVAILABLE)
         if taken is not None and factor.is_short_code and self._counting.is_stopped(taken):
             return Rejected(Reason.STOPPED)
@@ -176,6 +205,8 @@ class Verifying:
             )
             owner = self._parts.accounts.get(tx, factors.account)
             if owner is not None:
+                if owner.password_mailed_at is not None:
+                    accounts.trust_password(tx, owner.host_id)
                 mailing.notify(tx, self._parts, owner, Kind.RECOVERY_CODE_USED, now=now)
         return checked
 
@@ -276,10 +307,15 @@ class Verifying:
         return [
             factor
             for factor in self._parts.factors
-            if factor.method in factors.methods or (factor.method == recovery and has_codes)
+            if self._is_available(db, factor, factors) and (factor.method != recovery or has_codes)
         ]
 
-    def _is_available(self, factor: Factor, factors: Authenticators) -> bool:
-        return (
-            factor.method in factors.methods or factor.method == self._parts.recovery_codes.method
-        )
+    def _is_available(self, db: Connection, factor: Factor, factors: Authenticators) -> bool:
+        if factor.method == self._parts.recovery_codes.method:
+            return True
+        if factor.method not in factors.methods:
+            return False
+        if not factor.is_mailed:
+            return True
+        account = self._parts.accounts.get(db, factors.account)
+        return mailed_codes.are_apart(self._parts, account, factors.all)

@@ -17,7 +17,7 @@ from twinlock.core.proof import Acr, NoSecondFactor, SubjectId, Verified
 from twinlock.core.secrets import digest, new_secret
 from twinlock.factors.authenticators.store import Authenticator, Authenticators, AwaitsEnrollment
 from twinlock.factors.protocol import Factor
-from twinlock.flows.demands import demands_of, enrollable
+from twinlock.flows.demands import demands_of, may_meet
 from twinlock.flows.enrolling import METHOD_NOT_ALLOWED, TOO_MANY, is_full
 from twinlock.flows.outcomes import Denied, EnrollmentRequired, Refused
 from twinlock.flows.parts import Parts
@@ -153,7 +153,7 @@ class WaitingLogins:
         if isinstance(waiting, Denied):
             return waiting
         demands = demands_of(tx, self._parts, waiting.account, now=now)
-        if factor.method not in enrollable(self._parts, demands):
+        if not may_meet(factor, demands):
             return METHOD_NOT_ALLOWED
         return TOO_MANY if is_full(factor, waiting.has) else waiting
 

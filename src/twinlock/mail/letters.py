@@ -19,6 +19,7 @@ from twinlock.core.languages import RIGHT_TO_LEFT, SOURCE
 from twinlock.mail.words import translated
 
 _LINK: Final = "{link}"
+_CODE: Final = "{code}"
 _NOT_ME: Final = "{not_me}"
 _LINKS: Final = frozenset({_LINK, _NOT_ME})
 _GREETING: Final = "Hello {username},"
@@ -40,6 +41,7 @@ class Kind(StrEnum):
     RECOVERY_CODES_CREATED = "recovery_codes_created"
     RECOVERY_CODE_USED = "recovery_code_used"
     WRONG_SECOND_FACTOR = "wrong_second_factor"
+    SIGN_IN_CODE = "sign_in_code"
     TEST = "test"
 
 
@@ -193,6 +195,18 @@ _TEXTS: Final[Mapping[Kind, _Text]] = {
             _NOT_ME,
         ),
     ),
+    Kind.SIGN_IN_CODE: _Text(
+        "{service}: your code",
+        (
+            "The code for your account {username} is:",
+            _CODE,
+            (
+                "Until {until} it works once, where it was asked for. Give it to nobody, and type "
+                "it nowhere but at {service}."
+            ),
+            "If you did not ask for it, somebody knows your password: set a new one.",
+        ),
+    ),
     Kind.TEST: _Text(
         "{service}: this is a test",
         ("If you can read this, {service} can send mail. It was sent at {at}.",),
@@ -254,7 +268,7 @@ def texts() -> Iterator[str]:
     """Give every text to be translated; links are none."""
     yield from (_GREETING, _GREETING_TO_NOBODY)
     for text in _TEXTS.values():
-        yield from (one for one in (text.subject, *text.paragraphs) if one not in _LINKS)
+        yield from (one for one in (text.subject, *text.paragraphs) if one not in (*_LINKS, _CODE))
 
 
 def sentence_of(moment: datetime) -> str:

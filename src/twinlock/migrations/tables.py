@@ -8,6 +8,7 @@ from twinlock.audit.chain import tables as audit_chain
 from twinlock.db.base import tell_dialects
 from twinlock.devices import tables as devices
 from twinlock.factors.authenticators import tables as authenticators
+from twinlock.factors.email_code import tables as email_code
 from twinlock.factors.passkey import tables as passkey
 from twinlock.factors.recovery_codes import tables as recovery_codes
 from twinlock.factors.totp import tables as totp
@@ -24,6 +25,7 @@ ALL = (
     audit,
     audit_chain,
     authenticators,
+    email_code,
     entries,
     devices,
     installation,

@@ -12,6 +12,7 @@ from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import (
     Denied,
     EnrollmentRequired,
+    Offered,
     SecondFactorRequired,
     SignedIn,
     Throttled,
@@ -125,18 +126,20 @@ async def show_help(request: Request) -> HTMLResponse:
 
 
 @pages.get("/{method}")
-async def show_second_factor(method: str, request: Request, runtime: Running, now: Now) -> Response:
+async def show_second_factor(
+    method: str, request: Request, runtime: Running, caller: From, now: Now
+) -> Response:
     """Ask for the second factor."""
     begun = Begun.of(request)
     there = own_path(request.query_params.get("next"))
-    if begun is None or method not in begun.methods:
+    if begun is None or method not in begun.methods or method not in METHODS:
         return _run_out(request, there)
     if method != passkey.METHOD:
         return _answer_page(request, runtime, begun, method, there)
     offered = await runtime.workers.run(
-        runtime.answering.begin_again, begun.handle, method, now=now
+        runtime.answering.begin_again, begun.handle, method, caller, now=now
     )
-    if isinstance(offered, Denied):
+    if not isinstance(offered, Offered):
         return _run_out(request, there)
     note = cookies.read(request, cookies.NOTE)
     error = "denied" if note == "passkey_denied" else None

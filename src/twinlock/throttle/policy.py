@@ -113,6 +113,10 @@ MAILS: Final = Rule("mails", (Limit(5, timedelta(hours=24)),))
 """Of one kind, for one account."""
 MAILS_FOR_STRANGERS: Final = Rule("mails", (Limit(4, timedelta(hours=24)),))
 """The same count: the last mail of a day is left to browsers that the account knows."""
+MAILED_CODES: Final = Rule("mailed_codes", (Limit(20, timedelta(hours=24)),))
+"""Codes by mail for one account, whatever they are for."""
+MAILED_CODES_FOR_STRANGERS: Final = Rule("mailed_codes", (Limit(19, timedelta(hours=24)),))
+"""The same count, likewise."""
 RECOVERY_NETWORK: Final = Rule("recovery_network", (Limit(100, timedelta(hours=1)),))
 
 
@@ -160,6 +164,8 @@ class ThrottleRules:
     passkey_network: Rule = PASSKEY_NETWORK
     mails: Rule = MAILS
     mails_for_strangers: Rule = MAILS_FOR_STRANGERS
+    mailed_codes: Rule = MAILED_CODES
+    mailed_codes_for_strangers: Rule = MAILED_CODES_FOR_STRANGERS
     recovery_network: Rule = RECOVERY_NETWORK
     familiar_for: FamiliarFor = FAMILIAR_FOR
 

@@ -36,10 +36,11 @@ LIST_BY_EMAIL = (
     every_account()
     .where(
         _begins(account.c.email_key),
-        account.c.email_key > bindparam("after"),
+        tuple_(account.c.email_key, account.c.username_key)
+        > tuple_(bindparam("after"), bindparam("after_name")),
         not_(_begins(account.c.username_key)),
     )
-    .order_by(account.c.email_key)
+    .order_by(account.c.email_key, account.c.username_key)
     .limit(bindparam("limit"))
 )
 
@@ -74,9 +75,15 @@ def list_by_username(db: Connection, beginning: str, *, after: str, limit: int) 
     return accounts_of(db.execute(LIST_BY_USERNAME, params))
 
 
-def list_by_email(db: Connection, beginning: str, *, after: str, limit: int) -> list[Account]:
-    """Return the others whose e-mail address's key begins so, in its order."""
-    params = {"first": beginning, "last": beginning + _LAST, "after": after, "limit": limit}
+def list_by_email(
+    db: Connection, beginning: str, *, after: tuple[str, str], limit: int
+) -> list[Account]:
+    """Return the others whose e-mail address's key begins so, in its order and their names'.
+
+    Several may have one address that none of them has verified.
+    """
+    params = {"first": beginning, "last": beginning + _LAST, "limit": limit}
+    params |= {"after": after[0], "after_name": after[1]}
     return accounts_of(db.execute(LIST_BY_EMAIL, params))
 
 

@@ -27,6 +27,7 @@ class PasskeyFactor:
     method: ClassVar[str] = "passkey"
     is_short_code: ClassVar[bool] = False
     is_phishing_resistant: ClassVar[bool] = True
+    is_mailed: ClassVar[bool] = False
     code_digits: ClassVar[int | None] = None
     max_per_account: ClassVar[int] = 20
 

@@ -20,6 +20,7 @@ class RecoveryCodes:
     method: ClassVar[str] = "recovery_codes"
     is_short_code: ClassVar[bool] = False
     is_phishing_resistant: ClassVar[bool] = False
+    is_mailed: ClassVar[bool] = False
     code_digits: ClassVar[int | None] = None
     max_per_account: ClassVar[int] = 0
 

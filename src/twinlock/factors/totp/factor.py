@@ -9,6 +9,7 @@ from twinlock.core.errors import SealBrokenError
 from twinlock.core.keyring import Keyring
 from twinlock.core.proof import Reason, Rejected, SubjectId, Verified
 from twinlock.core.secrets import random_bytes
+from twinlock.factors.digits import normalise
 from twinlock.factors.protocol import Batch, Holder, Prompt
 from twinlock.factors.totp import otpauth, rfc6238, store
 
@@ -23,6 +24,7 @@ class TotpFactor:
     method: ClassVar[str] = "totp"
     is_short_code: ClassVar[bool] = True
     is_phishing_resistant: ClassVar[bool] = False
+    is_mailed: ClassVar[bool] = False
     code_digits: ClassVar[int | None] = 6
     max_per_account: ClassVar[int] = 5
 
@@ -53,7 +55,7 @@ class TotpFactor:
         now: datetime,
     ) -> Verified | Rejected:
         """Store the key if *answer* is its code of now; that code is spent by it."""
-        code = rfc6238.normalise(answer) if isinstance(answer, str) else None
+        code = normalise(answer) if isinstance(answer, str) else None
         if code is None:
             return Rejected(Reason.MALFORMED)
         step = rfc6238.matching_step(state, code, now=now)
@@ -121,7 +123,7 @@ class TotpFactor:
         now: datetime,
     ) -> Verified | Rejected:
         """Accept a code of the present, previous or next step that is not yet spent."""
-        code = rfc6238.normalise(answer) if isinstance(answer, str) else None
+        code = normalise(answer) if isinstance(answer, str) else None
         if code is None:
             return Rejected(Reason.MALFORMED)
         rows = store.find_keys(db, account_id)

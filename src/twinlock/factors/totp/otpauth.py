@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
-from twinlock.factors.totp.rfc6238 import DEFAULTS, MAX_DIGITS, MIN_DIGITS, Algorithm, Params
+from twinlock.factors.digits import MAX_DIGITS, MIN_DIGITS
+from twinlock.factors.totp.rfc6238 import DEFAULTS, Algorithm, Params
 
 if TYPE_CHECKING:
     import segno
