@@ -68,6 +68,10 @@ crash: setup ## Kill servers in the middle of everything; DATABASE=postgres MINU
 races: setup ## Send each single-use secret 64 times at once; DATABASE=postgres MINUTES=60
 	@$(BIN)/python -m reliability races --database $(DATABASE) --minutes $(MINUTES)
 
+screenshots: setup system ## Photograph the main pages and record the first ten minutes, for the docs
+	@$(BIN)/python scripts/screenshots.py
+	@$(BIN)/python scripts/recording.py
+
 clean: ## Remove .venv, caches and results; never data, keys or settings
 	@rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis mutants
 	@rm -rf build dist site htmlcov .coverage .coverage.*

@@ -1,6 +1,8 @@
 """A browser at the pages of an installation."""
 
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -27,3 +29,24 @@ def browser(sqlite_house: House, client: TestClient) -> Browser:
 def enrolled(sqlite_house: House, browser: Browser, client: TestClient) -> Enrolled:
     """Johndoe has an authenticator app."""
     return sqlite_house.enroll(client)
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """A port of this machine, for a server that a browser can reach."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+@pytest.fixture
+def local(tmp_path: Path, migrated_sqlite: Path, listener: socket.socket) -> House:
+    """A house at an address that a browser can open."""
+    database = tmp_path / "twinlock.sqlite3"
+    database.write_bytes(migrated_sqlite.read_bytes())
+    port = listener.getsockname()[1]
+    return House(
+        tmp_path,
+        f"sqlite:///{database}",
+        base_url=f"http://localhost:{port}",
+        service_name="Harbour Records",
+    )

@@ -6,20 +6,17 @@ from typing import Any
 import pytest
 
 from tests.pages.administered import enroll, settle
-from tests.pages.test_in_chromium import (
+from tests.pages.chromium import (
     DESKTOP,
     NARROW,
     PHONE,
     Walk,
     chromium,
-    listener,
-    local,
     serving,
 )
 from tests.support.house import PASSWORD, House
 from twinlock.testing.authenticator import FakeAuthenticator
 
-__all__ = ["listener", "local"]
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 

@@ -177,3 +177,16 @@ def test_a_path_of_ours_is_kept(browser: Browser, target: str) -> None:
     )
 
     assert answer.headers["location"] == target
+
+
+def test_passkeys_that_are_tried_too_often_have_to_wait(browser: Browser) -> None:
+    """A bare way back would let a person try on and on in vain."""
+    for _ in range(200):
+        browser.open("/login")
+        if browser.send("/passkey", answer="{}").status_code == 429:
+            break
+
+    assert browser.page.status_code == 429
+    assert int(browser.page.headers["retry-after"]) > 0
+    assert "Please wait" in browser.text
+    assert browser.form("/passkey").fields["login"]  # and may be tried again after that time

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from twinlock.factors.totp.otpauth import Parsed, encode_secret, parse_uri, qr_svg
 from twinlock.flows.enrolling import EnrollmentBegun
-from twinlock.pages import passkey
+from twinlock.pages import credentials
 from twinlock.pages.forms import Fields
 from twinlock.pages.paths import own_path, with_query
 from twinlock.pages.shown import page
@@ -63,14 +63,14 @@ class Typed:
     @classmethod
     def of(cls, form: Fields, method: str) -> "Typed":
         """Read it."""
-        is_passkey = method == passkey.METHOD
+        is_passkey = method == credentials.METHOD
         label = form.line("label", max_length=_MAX_LABEL) or _LABELS.get(method, method)
         return cls(
             form.text("enrollment")[:128],
             form.text("uri")[:_MAX_URI],
             form.text("shown"),
             label,
-            passkey.credential_in(form) if is_passkey else form.text("answer")[:_MAX_ANSWER],
+            credentials.credential_in(form) if is_passkey else form.text("answer")[:_MAX_ANSWER],
         )
 
 
@@ -97,13 +97,13 @@ def begun_page(
     request: Request, runtime: Runtime, place: Place, method: str, begun: EnrollmentBegun
 ) -> HTMLResponse:
     """Show the first half of the ceremony: a key to scan, or what the browser is to make."""
-    if method == passkey.METHOD:
+    if method == credentials.METHOD:
         return page(
             request,
             "factors/passkey.html",
             place=place,
             enrollment=begun.handle,
-            options=passkey.written(begun.options),
+            options=credentials.written(begun.options),
         )
     return _key_page(request, runtime, place, begun.handle, str(begun.options["uri"]))
 
@@ -114,7 +114,7 @@ def again_page(
     """Show the same key after a wrong code; a passkey begins anew."""
     expected = _shown(runtime, place, typed.handle, typed.uri)
     is_ours = compare_digest(typed.shown.encode("utf-8", "replace"), expected.encode())
-    if method == passkey.METHOD or not is_ours:
+    if method == credentials.METHOD or not is_ours:
         return over_page(request, place, method)
     return _key_page(
         request,
@@ -130,7 +130,7 @@ def again_page(
 
 def over_page(request: Request, place: Place, method: str) -> HTMLResponse:
     """Say that an enrollment was confirmed too late or too often."""
-    is_key = method != passkey.METHOD
+    is_key = method != credentials.METHOD
     return page(request, "factors/over.html", status=400, place=place, is_key=is_key)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from fastapi import Request, Response
@@ -18,7 +19,7 @@ from twinlock.flows.outcomes import (
     Throttled,
 )
 from twinlock.flows.passkey_login import PasskeyAsked
-from twinlock.pages import cookies, passkey
+from twinlock.pages import cookies, credentials
 from twinlock.pages.enrollment import lead_there
 from twinlock.pages.forms import Form, form_secret, form_token, has_form_token
 from twinlock.pages.forms import keep_form_secret as keep
@@ -80,7 +81,7 @@ async def show_sign_in(request: Request, runtime: Running, now: Now) -> Response
     if await signed_in(request) is not None:
         return see_other(there or runtime.prefix + HOME)
     asked = await runtime.workers.run(runtime.passkey_login.begin, now=now)
-    return _sign_in_page(
+    return sign_in_page(
         request, runtime, there, asked=asked if isinstance(asked, PasskeyAsked) else None
     )
 
@@ -98,7 +99,7 @@ async def sign_in(
     there = own_path(form.text("next"))
     name = form.text("username")[:_MAX_NAME]
     if not has_form_token(request, form):
-        return _sign_in_page(request, runtime, there, status=403, error="stale", name=name)
+        return sign_in_page(request, runtime, there, status=403, error="stale", name=name)
     submitted = Submitted(name, form.text("password")[: _MAX_PASSWORD + 1])
     asked = LoginRequest(caller, Transport.COOKIE, may_enroll=True, device=device)
     match await submit_password(runtime, submitted, asked, now=now):
@@ -107,7 +108,7 @@ async def sign_in(
         case SecondFactorRequired() as required:
             return _second_step(runtime, required, there)
         case Throttled() as wait:
-            shown = _sign_in_page(
+            shown = sign_in_page(
                 request, runtime, there, status=429, error="wait", name=name, minutes=minutes(wait)
             )
             return throttled(shown, wait)
@@ -115,7 +116,7 @@ async def sign_in(
             return lead_there(request, runtime, required, there)
         case Denied():
             return denied(
-                _sign_in_page(request, runtime, there, status=401, error="denied", name=name)
+                sign_in_page(request, runtime, there, status=401, error="denied", name=name)
             )
 
 
@@ -134,7 +135,7 @@ async def show_second_factor(
     there = own_path(request.query_params.get("next"))
     if begun is None or method not in begun.methods or method not in METHODS:
         return _run_out(request, there)
-    if method != passkey.METHOD:
+    if method != credentials.METHOD:
         return _answer_page(request, runtime, begun, method, there)
     offered = await runtime.workers.run(
         runtime.answering.begin_again, begun.handle, method, caller, now=now
@@ -172,8 +173,8 @@ async def answer(
         device=device,
         trust_device=form.text("trust_device") == "yes",
     )
-    is_passkey = method == passkey.METHOD
-    typed = passkey.credential_in(form) if is_passkey else form.text("answer")[:_MAX_ANSWER]
+    is_passkey = method == credentials.METHOD
+    typed = credentials.credential_in(form) if is_passkey else form.text("answer")[:_MAX_ANSWER]
     outcome = await runtime.workers.run(
         runtime.answering.submit_answer, begun.handle, method, typed, asked, now=now
     )
@@ -181,8 +182,7 @@ async def answer(
         case SignedIn() as done:
             return await let_in(request, runtime, done, there)
         case Throttled() as wait:
-            again = _answer_page(request, runtime, begun, method, there, status=429, error="denied")
-            return throttled(again, wait)
+            return await _throttled_answer(request, runtime, begun, method, there, wait, now)
         case EnrollmentRequired() as required:
             return lead_there(request, runtime, required, there)
         case Denied():
@@ -200,7 +200,7 @@ def _second_step(runtime: Runtime, required: SecondFactorRequired, there: str | 
 def _denied_answer(
     request: Request, runtime: Runtime, begun: Begun, method: str, there: str | None
 ) -> Response:
-    if method == passkey.METHOD:  # a new challenge is asked for, by the page that follows
+    if method == credentials.METHOD:  # a new challenge is asked for, by the page that follows
         path = with_query(f"{runtime.prefix}/login/{method}", next=there)
         return see_other(path, note="passkey_denied")
     after = Begun(begun.handle, begun.methods, begun.denials + 1)
@@ -210,7 +210,31 @@ def _denied_answer(
     return denied(after.keep(shown, runtime))
 
 
-def _sign_in_page(
+async def _throttled_answer(
+    request: Request,
+    runtime: Runtime,
+    begun: Begun,
+    method: str,
+    there: str | None,
+    wait: Throttled,
+    now: datetime,
+) -> Response:
+    """Show the page again, in the words of a wrong answer; a passkey needs another challenge."""
+    options = None
+    if method == credentials.METHOD:
+        fresh = await runtime.workers.run(
+            runtime.answering.begin_again, begun.handle, method, now=now
+        )
+        if isinstance(fresh, Denied):
+            return throttled(_run_out(request, there, status=429), wait)
+        options = fresh.options
+    again = _answer_page(
+        request, runtime, begun, method, there, status=429, error="denied", options=options
+    )
+    return throttled(again, wait)
+
+
+def sign_in_page(
     request: Request,
     runtime: Runtime,
     there: str | None,
@@ -221,6 +245,7 @@ def _sign_in_page(
     asked: PasskeyAsked | None = None,
     **shown: Any,
 ) -> HTMLResponse:
+    """Ask for the password, or for a passkey alone."""
     secret = form_secret(request)
     response = page(
         request,
@@ -232,7 +257,7 @@ def _sign_in_page(
         can_recover=runtime.parts.mail is not None,
         name=name,
         passkey_login=asked.handle if asked else "",
-        options=passkey.written(asked.options if asked else None),
+        options=credentials.written(asked.options if asked else None),
         minutes=shown.get("minutes", 0),
     )
     keep(response, secret)
@@ -257,7 +282,7 @@ def _answer_page(
         status=status,
         csrf=form_token(runtime, secret),
         action=f"{runtime.prefix}/login/{method}",
-        options=passkey.written(options),
+        options=credentials.written(options),
         done=None,
         next=there or "",
         error=error,

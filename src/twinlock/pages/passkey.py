@@ -1,38 +1,24 @@
-"""``/passkey``: signing in with a passkey alone; and what passkey pages have in common."""
+"""``/passkey``: signing in with a passkey alone."""
 
-import json
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from fastapi import Request, Response
 
 from twinlock.flows.admission import Request as LoginRequest
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, SignedIn, Throttled
-from twinlock.pages.forms import Fields, Form, has_form_token
+from twinlock.flows.passkey_login import PasskeyAsked
+from twinlock.pages.credentials import credential_in
+from twinlock.pages.forms import Form, has_form_token
+from twinlock.pages.login import sign_in_page
 from twinlock.pages.paths import own_path, with_query
-from twinlock.pages.replies import let_in, see_other
+from twinlock.pages.replies import let_in, minutes, see_other, throttled
 from twinlock.pages.routes import page_router
-from twinlock.web import strict_json
 from twinlock.web.deps import From, Now, Running
 
 pages = page_router(prefix="/passkey")
 
-METHOD: Final = "passkey"
 _MAX_HANDLE: Final = 1024
-
-
-def credential_in(form: Fields) -> object:
-    """Return the credential that a form carries; nothing that opens anything where it is none."""
-    try:
-        return strict_json.loads(form.text("answer").encode())
-    except ValueError:
-        return ""
-
-
-def written(options: Mapping[str, Any] | None) -> str:
-    """Return options as a page holds them for its module; empty where there are none."""
-    return json.dumps(options) if options else ""
 
 
 @pages.post("")
@@ -54,5 +40,17 @@ async def sign_in(
     match outcome:
         case SignedIn() as done:
             return await let_in(request, runtime, done, there)
-        case Throttled() | Denied():
+        case Throttled() as wait:
+            asked = await runtime.workers.run(runtime.passkey_login.begin, now=now)
+            shown = sign_in_page(
+                request,
+                runtime,
+                there,
+                status=429,
+                error="wait",
+                asked=asked if isinstance(asked, PasskeyAsked) else None,
+                minutes=minutes(wait),
+            )
+            return throttled(shown, wait)
+        case Denied():
             return again

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 from twinlock.core.principal import User
 from twinlock.flows.outcomes import Denied, SignedIn, Throttled
 from twinlock.flows.reauthentication import PASSWORD, PasswordCounted, ReauthenticationBegun
-from twinlock.pages import passkey
+from twinlock.pages import credentials
 from twinlock.pages.forms import Form
 from twinlock.pages.paths import HOME, own_path, with_query
 from twinlock.pages.replies import denied, see_other, throttled, with_session
@@ -60,7 +60,7 @@ async def answer(
     there = own_path(form.text("next"))
     handle = form.text("reauthentication")[:_MAX_HANDLE]
     typed = form.text("answer")[:_MAX_ANSWER]
-    answered = passkey.credential_in(form) if method == passkey.METHOD else typed
+    answered = credentials.credential_in(form) if method == credentials.METHOD else typed
     if method == PASSWORD:
         outcome = await _by_password(runtime, visitor, handle, typed, caller, now)
     else:
@@ -131,7 +131,7 @@ def _question(
     start = f"{runtime.prefix}/reauthenticate"
     fields: dict[str, Any] = {
         "method": method,
-        "options": passkey.written(options),
+        "options": credentials.written(options),
         "handle": handle,
         "methods": ".".join(methods),
         "next": there or "",
