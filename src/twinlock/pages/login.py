@@ -182,7 +182,9 @@ async def answer(
         case SignedIn() as done:
             return await let_in(request, runtime, done, there)
         case Throttled() as wait:
-            return await _throttled_answer(request, runtime, begun, method, there, wait, now)
+            return await _throttled_answer(
+                request, runtime, begun, method, there, wait, caller, now
+            )
         case EnrollmentRequired() as required:
             return lead_there(request, runtime, required, there)
         case Denied():
@@ -217,15 +219,16 @@ async def _throttled_answer(
     method: str,
     there: str | None,
     wait: Throttled,
+    caller: From,
     now: datetime,
 ) -> Response:
     """Show the page again, in the words of a wrong answer; a passkey needs another challenge."""
     options = None
     if method == credentials.METHOD:
         fresh = await runtime.workers.run(
-            runtime.answering.begin_again, begun.handle, method, now=now
+            runtime.answering.begin_again, begun.handle, method, caller, now=now
         )
-        if isinstance(fresh, Denied):
+        if not isinstance(fresh, Offered):
             return throttled(_run_out(request, there, status=429), wait)
         options = fresh.options
     again = _answer_page(
