@@ -273,7 +273,7 @@ def item(text: str) -> str:
 def prose(text: str) -> str:
     """Return paragraphs in Markdown."""
     marked = text.replace("``", "`")
-    marked = re.sub(r"(?<![*\w])\*(\w+)\*(?![*\w])", r"`\1`", marked)
+    marked = re.sub(r"(?<![*\w])\*([a-z_]\w*)\*(?![*\w])", r"`\1`", marked)
     return f"{marked.strip()}\n"
 
 

@@ -1,10 +1,13 @@
 """The reference of settings is what the class says."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from scripts import asvs, reference
+import twinlock.testing
+import twinlock.tokens
+from scripts import asvs, python_reference, reference
 from twinlock.config.explained import variable
 from twinlock.config.settings import Settings
 
@@ -49,3 +52,24 @@ def test_a_test_or_section_that_is_gone_is_told() -> None:
     assert asvs.exists("rules/test_reference::the_reference_is_current")
     assert not asvs.exists("rules/test_reference::no_such_test")
     assert not asvs.exists("rules/no_such_file::the_reference_is_current")
+
+
+def test_everything_public_says_what_it_is() -> None:
+    """A heading, how it is written, and at least a sentence."""
+    page = python_reference.python_page()
+
+    sections = re.split(r"(?m)^#{3,4} `", page)[1:]
+    without = [
+        one
+        for one in sections
+        if not re.sub(r"(?s)```.*?```", "", one.partition("`")[2]).strip(" \n()")
+    ]
+    assert len(sections) > 60
+    assert without == []
+
+
+def test_the_python_reference_has_every_name_that_is_promised() -> None:
+    page = python_reference.python_page()
+
+    named = set(re.findall(r"(?m)^### `(\w+)`$", page))
+    assert {*twinlock.__all__, *twinlock.tokens.__all__, *twinlock.testing.__all__} <= named

@@ -270,3 +270,16 @@ def test_no_request_can_be_a_user(house: House) -> None:
 def test_a_strength_that_is_none_is_told_which_there_are() -> None:
     with pytest.raises(ValueError, match="aal1, aal2, phr; not 'high'"):
         require(acr="high")
+
+
+@pytest.mark.parametrize("dependency", [Depends(), Depends(User)])
+def test_no_query_can_be_a_user(dependency: Any) -> None:
+    """FastAPI would fill in what a class is made from: such a route does not start."""
+    app = FastAPI()
+
+    async def forgotten(user: Any) -> None: ...
+
+    forgotten.__annotations__["user"] = Annotated[User, dependency]
+
+    with pytest.raises(TypeError, match="CurrentUser"):
+        app.get("/forgotten")(forgotten)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from inspect import Parameter, Signature
 from typing import Any, Final
 
 from twinlock.core.proof import Acr, AuthenticationContext, SubjectId
@@ -10,6 +11,9 @@ from twinlock.core.proof import Acr, AuthenticationContext, SubjectId
 ADMIN: Final = "admin"
 """The role whose holders administer accounts."""
 _CLOCK_SKEW: Final = timedelta(minutes=1)
+
+
+_FORGOTTEN: Final = "no request is a user: ask for CurrentUser, or Annotated[User, require(…)]"
 
 
 def _require_made_here(value: object) -> object:
@@ -20,7 +24,15 @@ def _require_made_here(value: object) -> object:
     """
     if isinstance(value, User):
         return value
-    raise ValueError("no request is a user: ask for CurrentUser, or Annotated[User, require(…)]")
+    raise ValueError(_FORGOTTEN)
+
+
+class _Nothing:
+    """What `User` seems to be made from, so that no framework makes one from a request."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> None:
+        raise TypeError(_FORGOTTEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +43,14 @@ class User:
 
     Attributes:
         id: The ``sub``: 32 hex digits, stable, never given out again.
-        host_id: The id of the account in the table that it lives in.
+        host_id: The id of the account in the table that it lives in, as text.
+        username: What it is called now.
         roles: What the account may do, read from the database within the last minute.
+        scope: What the session's tokens carry.
         acr: ``aal1``, ``aal2`` or ``phr``: how strongly this request is authenticated.
         amr: The methods really used (RFC 8176).
         auth_time: The moment of the proof that earned `acr`.
+        generation: Rises with every change of password, factors, e-mail or disabled state.
         session_id: The session's handle, as ``GET /api/sessions`` lists it.
         language: The code of the language that the account chose, such as ``de``; None for none.
         must_change_password: The account holds a first password and is kept to its own pages.
@@ -55,6 +70,9 @@ class User:
     generation: int
     must_change_password: bool
     language: str | None = None
+
+    # ``Annotated[User, Depends()]`` would fill in these from the query.
+    __signature__ = Signature([Parameter("user", Parameter.KEYWORD_ONLY, annotation=_Nothing)])
 
     @classmethod
     def __get_pydantic_core_schema__(

@@ -43,6 +43,9 @@ class SignedIn:
     """A session was opened, or an open one proved more.
 
     Attributes:
+        credentials: What the client is to hold: `IssuedTokens`, or an `IssuedCookie`.
+        context: What was proven: ``account`` (the ``sub``), ``acr``, ``amr``, ``auth_time``.
+        known_browser: The value of the cookie by which the browser is known from now on.
         device: The cookie of a trusted device; None where the browser keeps what it has.
         enrollment_due: When a policy will demand more than this sign-in proved.
     """
@@ -64,7 +67,13 @@ class Offered:
 
 @dataclass(frozen=True, slots=True)
 class SecondFactorRequired:
-    """The password was right, and opened nothing: a second factor is to follow."""
+    """The password was right, and opened nothing: a second factor is to follow.
+
+    Attributes:
+        handle: The ``login`` that `finish` and ``POST /api/login/{method}`` take; a secret.
+        expires_in: How long it waits for an answer.
+        methods: What may be answered, each with the options that its client needs.
+    """
 
     handle: str = field(repr=False)
     expires_in: timedelta
@@ -77,6 +86,8 @@ class EnrollmentRequired:
 
     Attributes:
         handle: What the enrollment goes on with; None at a door that enrolls nothing.
+        expires_in: How long it waits for one.
+        methods: What may be enrolled: ``totp``, ``passkey``.
         needs_link: Whether the factors were reset, so that the reset's link is demanded, too.
     """
 
