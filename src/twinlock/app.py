@@ -146,8 +146,14 @@ class Twinlock:
         self._hooks.add(name, hook)
         return hook
 
-    runtime = _FirstUse()
-    """The running installation; starts it where no lifespan has, as in a mounted app."""
+    if TYPE_CHECKING:  # type checkers match protocols by properties, not by other descriptors
+
+        @property
+        def runtime(self) -> "Runtime":
+            """The running installation; starts it where no lifespan has, as in a mounted app."""
+
+    else:
+        runtime = _FirstUse()
 
     @cached_property
     def second_factor(self) -> "SecondFactor":
