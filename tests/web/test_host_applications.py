@@ -273,3 +273,15 @@ def test_an_application_on_another_port_is_told_where_it_should_be(house: House)
 
     assert answer.status_code == 403
     assert BASE_URL in answer.json()["error_description"]
+
+
+def test_production_says_which_host_it_serves(house: House) -> None:
+    app = FastAPI()
+    settings = house.settings.model_copy(update={"environment": "production"})
+    Twinlock(settings, clock=house.clock).install(app)
+
+    with TestClient(app, base_url="http://localhost:8123") as client:
+        answer = client.post("/api/login", json={"username": "johndoe", "password": PASSWORD})
+
+    assert (answer.status_code, answer.json()["type"]) == (400, "wrong_host")
+    assert BASE_URL in answer.json()["detail"]

@@ -173,7 +173,8 @@ def check_host(request: Request) -> None:
     """
     runtime = runtime_of(request)
     if runtime.requires_own_host and not runtime.origin.is_host(request.headers.get("host", "")):
-        raise ProblemError(400, "wrong_host", "This host is not served here.")
+        told = f"This host is not served here; {runtime.origin.name} is."
+        raise ProblemError(400, "wrong_host", told)
 
 
 def check_url(request: Request) -> None:
