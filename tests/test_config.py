@@ -111,6 +111,7 @@ def test_every_lifetime_and_cap_can_be_set() -> None:
         recovery_link_lifetime=timedelta(minutes=11),
         email_link_lifetime=timedelta(hours=4),
         email_code_lifetime=timedelta(minutes=3),
+        invitation_lifetime=timedelta(days=2),
         trusted_device_lifetime=timedelta(days=3),
         max_trusted_devices=4,
     )
@@ -892,7 +893,7 @@ def test_two_places_for_the_keys_are_warned_of() -> None:
 # The reference
 
 
-NEED_MAIL = ("email_codes_enabled",)
+NEED_MAIL = ("email_codes_enabled", "invitations_enabled", "registration_enabled")
 
 
 @pytest.mark.parametrize("name", NEED_MAIL)

@@ -36,9 +36,11 @@ from twinlock.flows.factors import FactorManagement
 from twinlock.flows.health import Health
 from twinlock.flows.host_accounts import HostAccounts, HostChanges
 from twinlock.flows.installation import open_installation
+from twinlock.flows.invitations import Invitations
 from twinlock.flows.keys import Keys
 from twinlock.flows.liveness import Liveness
 from twinlock.flows.login import Login
+from twinlock.flows.mailing import RECOVERY_REQUEST, REGISTRATION_REQUEST
 from twinlock.flows.maintenance import count_schemes
 from twinlock.flows.opening import Opening
 from twinlock.flows.own_enrollment import OwnEnrollment
@@ -51,6 +53,7 @@ from twinlock.flows.policy_administration import PolicyAdministration
 from twinlock.flows.reauthentication import Reauthentication
 from twinlock.flows.recovery import Recovery
 from twinlock.flows.refresh import Refresh
+from twinlock.flows.registration import Registration
 from twinlock.flows.verifying import Verifying
 from twinlock.installation.key_watch import KeyFileWatch
 from twinlock.mail.letters import Letterhead
@@ -89,6 +92,7 @@ class Flows:
     opening: Opening
     changes: Changes
     administration: Administration
+    invitations: Invitations
     factor_administration: FactorAdministration
     host_changes: HostChanges
     policy_administration: PolicyAdministration
@@ -170,6 +174,7 @@ def build_flows(parts: Parts, settings: Settings) -> Flows:
     verifying = Verifying(parts, counting)
     opening = Opening(parts, keys)
     changes = Changes(parts, verifying, opening)
+    administration = Administration(parts, counting, changes, policy)
     return Flows(
         parts=parts,
         policy=policy,
@@ -179,7 +184,15 @@ def build_flows(parts: Parts, settings: Settings) -> Flows:
         verifying=verifying,
         opening=opening,
         changes=changes,
-        administration=Administration(parts, counting, changes, policy),
+        administration=administration,
+        invitations=Invitations(
+            parts,
+            verifying,
+            changes,
+            administration,
+            policy,
+            is_enabled=settings.invitations_enabled and parts.accounts.are_ours,
+        ),
         factor_administration=FactorAdministration(parts, verifying, changes),
         host_changes=HostChanges(parts, counting, changes),
         policy_administration=PolicyAdministration(parts),
@@ -224,6 +237,15 @@ def build_runtime(
         raise
     admission = Admission(parts, flows.counting, flows.verifying, flows.opening)
     recovery = Recovery(parts, flows.counting, flows.changes, flows.policy)
+    registration = Registration(
+        parts,
+        flows.counting,
+        flows.verifying,
+        flows.administration,
+        flows.policy,
+        is_enabled=settings.registration_enabled and parts.accounts.are_ours,
+    )
+    answers = {RECOVERY_REQUEST: recovery.answer, REGISTRATION_REQUEST: registration.answer}
     workers = Workers(max(1, settings.database_pool_size - _KEPT_FREE))
     asking = (
         None
@@ -261,9 +283,11 @@ def build_runtime(
         account=AccountManagement(parts, flows.counting, flows.changes, flows.policy),
         recovery=recovery,
         email_change=EmailChange(parts, flows.verifying, flows.changes),
-        delivery=Delivery(Delivering(parts, recovery), clock),
+        delivery=Delivery(Delivering(parts, answers), clock),
         sessions=OwnSessions(parts),
         administration=flows.administration,
+        invitations=flows.invitations,
+        registration=registration,
         factor_administration=flows.factor_administration,
         factor_resets=flows.factor_resets,
         security=OwnSecurity(parts, flows.verifying),

@@ -81,6 +81,9 @@ VERDICTS = {
     "POST /api/recovery/email/confirm": anybody(),
     "POST /api/recovery/email/cancel": anybody(),
     "POST /api/recovery/factors/cancel": anybody(),
+    "POST /api/invitations/confirm": anybody(),
+    "POST /api/registration": anybody(),
+    "POST /api/registration/confirm": anybody(),
     "GET /api/factors": signed_in(),
     "POST /api/factors/recovery_codes": fresh(),
     "POST /api/factors/{method}": fresh(),
@@ -111,6 +114,9 @@ VERDICTS = {
     "POST /api/admin/users/{user_id}/factor_reset/approve": admin(),
     "DELETE /api/admin/users/{user_id}/factor_reset": admin(),
     "GET /api/admin/events": admin(),
+    "GET /api/admin/invitations": admin(),
+    "POST /api/admin/invitations": admin(username="x", email="x@example.com"),
+    "DELETE /api/admin/invitations/{invitation_id}": admin(),
 }
 
 ANONYMOUS, DEAD, STEP_UP, ROLE, PASSES = (

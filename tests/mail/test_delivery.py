@@ -173,7 +173,7 @@ def test_several_workers_deliver_each_mail_once(house: House) -> None:
                 lifetime=mailing.NOTICE_LIFETIME,
                 now=house.now,
             )
-        delivering = Delivering(parts, house.runtime.recovery)
+        delivering = Delivering(parts, {})
         ready = Barrier(4)
 
         def work() -> int:

@@ -1,5 +1,6 @@
 """What may be used once is used once, whoever is first: several processes fire at one moment."""
 
+from email.message import EmailMessage
 from typing import Any
 
 from sqlalchemy import text
@@ -11,6 +12,8 @@ from tests.support.house import OPERATOR, PASSWORD, Enrolled, bearer, begin_logi
 from twinlock.audit import store as audit
 from twinlock.audit.events import EventType
 from twinlock.core.proof import Reason
+from twinlock.flows.administration import NewAccount
+from twinlock.flows.outcomes import Refused
 from twinlock.testing.authenticator import FakeAuthenticator
 from twinlock.testing.mail import MailTrap
 
@@ -360,6 +363,78 @@ def test_one_mailed_link_sets_one_password(stage: Stage) -> None:
         )
 
         assert sorted(statuses) == [200] + [400] * (RACERS - 1)
+
+
+def link_in(stage: Stage, to: str) -> str:
+    """Return the token that was mailed to an address, whichever process delivers it."""
+    trap = MailTrap(lambda: stage.house.auth)
+    while not trap.messages(to):
+        pass
+    return trap.token(to)
+
+
+def test_one_invitation_is_accepted_once(open_stage: Open) -> None:
+    stage = open_stage(invitations_enabled=True)
+    for number in range(3):
+        new = NewAccount(f"jane{number}", f"jane{number}@example.com")
+        invited = stage.house.runtime.invitations.invite(new, OPERATOR, now=stage.house.now)
+        assert not isinstance(invited, Refused)
+        token = link_in(stage, f"jane{number}@example.com")
+        bodies = [{"token": token, "password": f"{PASSWORD} {racer}"} for racer in range(4)]
+
+        told: list[Told] = stage.fire(
+            [Shot(post, ("/api/invitations/confirm",), {"json": body}) for body in bodies]
+        )
+
+        assert sorted(one.status for one in told) == [200, 400, 400, 400]
+        (kept,) = [body for body, one in zip(bodies, told, strict=True) if one.status == 200]
+        assert sign_in(stage.client, f"jane{number}", kept["password"])
+
+
+def test_one_registration_makes_one_account(open_stage: Open) -> None:
+    stage = open_stage(registration_enabled=True)
+    for number in range(2):
+        email = f"jane{number}@example.com"
+        asked = stage.client.post("/api/registration", json={"email": email})
+        assert asked.status_code == 202
+        token = link_in(stage, email)
+        bodies = [
+            {"token": token, "username": f"jane{number}x{racer}", "password": PASSWORD}
+            for racer in range(4)
+        ]
+
+        statuses = stage.statuses(
+            [Shot(post, ("/api/registration/confirm",), {"json": body}) for body in bodies]
+        )
+
+        assert sorted(statuses) == [201, 400, 400, 400]
+
+
+def test_two_links_to_one_address_make_one_account(open_stage: Open) -> None:
+    stage = open_stage(registration_enabled=True)
+    trap = MailTrap(lambda: stage.house.auth)
+    for _ in range(2):
+        stage.client.post("/api/registration", json={"email": "jane@example.com"})
+    while len(messages := trap.messages("jane@example.com")) < 2:
+        pass
+    bodies = [
+        {"token": tokens_in(message), "username": f"jane{number}", "password": PASSWORD}
+        for number, message in enumerate(messages)
+    ]
+
+    statuses = stage.statuses(
+        [Shot(post, ("/api/registration/confirm",), {"json": body}) for body in bodies]
+    )
+
+    assert sorted(statuses) == [201, 400]
+
+
+def tokens_in(message: EmailMessage) -> str:
+    """Return the token of a mail's link."""
+    body = message.get_body(("plain",))
+    assert body is not None
+    (link,) = [word for word in body.get_content().split() if word.startswith("http")]
+    return str(link).rpartition("/")[2]
 
 
 def test_an_address_is_confirmed_or_the_change_is_cancelled(stage: Stage) -> None:

@@ -12,6 +12,7 @@ from twinlock.accounts.password_check import NewHash
 from twinlock.accounts.password_policy import RECOMMENDED_LENGTH, PasswordProblem
 from twinlock.cli import output
 from twinlock.cli.importing import import_users
+from twinlock.cli.invitations import invite_user, list_invitations, uninvite_user
 from twinlock.cli.lookup import User, read_full_name, read_roles, require_account
 from twinlock.composition import Flows
 from twinlock.core.secrets import from_base64url, to_base64url
@@ -21,6 +22,9 @@ from twinlock.flows.overview import Overview, read_overview
 
 app = output.group("Make, find, change and end accounts.")
 app.command("import")(import_users)
+app.command("invite")(invite_user)
+app.command("invitations")(list_invitations)
+app.command("uninvite")(uninvite_user)
 
 _BEFORE_ALL: Final = (datetime(1970, 1, 1, tzinfo=UTC), "")
 

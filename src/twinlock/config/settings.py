@@ -275,9 +275,29 @@ class Settings(ExplainedSettings):
         ge=_MINUTE,
         le=timedelta(minutes=10),
     )
+    invitations_enabled: bool = setting(
+        False,
+        "Whether admins may invite people, who choose their first password by a mailed link.",
+        group=MAIL,
+        example="true",
+    )
+    invitation_lifetime: Duration = setting(
+        timedelta(days=7),
+        "How long an invitation may be accepted.",
+        group=MAIL,
+        example="P2D",
+        ge=_HOUR,
+        le=timedelta(days=30),
+    )
+    registration_enabled: bool = setting(
+        False,
+        "Whether everybody may make an account with an address whose mails they read.",
+        group=MAIL,
+        example="true",
+    )
     recovery_requests_network_1h: int = setting(
         100,
-        "Requests for a new password from one network in any hour.",
+        "Requests for a new password, and requests to register, from one network in any hour.",
         group=MAIL,
         example="500",
         unit="requests",
@@ -669,6 +689,7 @@ class Settings(ExplainedSettings):
             enrollment_login=self.enrollment_login_lifetime,
             enrollment_link=self.enrollment_link_lifetime,
             email_code=self.email_code_lifetime,
+            invitation_link=self.invitation_lifetime,
             fresh=self.fresh_proof_lifetime,
             trusted_device=self.trusted_device_lifetime,
             max_devices=self.max_trusted_devices,
@@ -762,8 +783,9 @@ class Settings(ExplainedSettings):
             yield "hash_memory_kib", f"should be {LEAST_HASH_MEMORY_KIB} or more in production"
         if self.hash_iterations < LEAST_HASH_ITERATIONS:
             yield "hash_iterations", f"should be {LEAST_HASH_ITERATIONS} or more in production"
-        if self.email_codes_enabled and self.smtp_url is None:
-            yield "email_codes_enabled", f"should be off without {variable('smtp_url')}"
+        for name in ("email_codes_enabled", "invitations_enabled", "registration_enabled"):
+            if getattr(self, name) and self.smtp_url is None:
+                yield name, f"should be off without {variable('smtp_url')}"
 
     def warnings(self) -> Iterator[str]:
         """Give what is allowed and yet likely a mistake, a sentence or two each."""

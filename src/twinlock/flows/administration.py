@@ -153,6 +153,15 @@ class Administration:
             self._create, new, checked, EventType.ACCOUNT_CREATED, caller, now=now
         )
 
+    def make(
+        self, tx: Connection, new: NewAccount, type_: EventType, caller: Caller, *, now: datetime
+    ) -> Account | Refused:
+        """Make an account in a transaction that does more than that."""
+        checked = _check(new)
+        if isinstance(checked, Refused):
+            return checked
+        return self._create(tx, new, checked, type_, caller, now=now)
+
     def import_account(
         self,
         new: NewAccount,

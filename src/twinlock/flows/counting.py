@@ -133,6 +133,13 @@ class Counting:
         key = self._digest("recovery-network", network_of(caller.ip))
         return store.take_try(tx, rule=self._parts.throttle.recovery_network, key=key, now=now)
 
+    def take_registration_try(
+        self, tx: Connection, caller: Caller, *, now: datetime
+    ) -> Try | Throttled:
+        """Count one request for an account, whoever it is for, by its network alone."""
+        key = self._digest("registration-network", network_of(caller.ip))
+        return store.take_try(tx, rule=self._parts.throttle.recovery_network, key=key, now=now)
+
     def is_known_browser(
         self, tx: Connection, subject: SubjectId, caller: Caller, *, now: datetime
     ) -> bool:

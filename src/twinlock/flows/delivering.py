@@ -5,10 +5,10 @@ that dies in between leaves a mail that goes out again later, under the same Mes
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from sqlalchemy import Connection
 
@@ -18,7 +18,6 @@ from twinlock.core.errors import SealBrokenError
 from twinlock.core.proof import SubjectId
 from twinlock.flows import mailing
 from twinlock.flows.parts import Parts
-from twinlock.flows.recovery import Recovery
 from twinlock.mail import store as outbox
 from twinlock.mail.letters import Letter
 from twinlock.mail.office import MailOffice
@@ -33,12 +32,26 @@ _LONGEST_WAIT: Final = timedelta(hours=1)
 _NOBODY: Final = Caller(actor="mail")
 
 
+class Answer(Protocol):
+    """Looks for the account of a request, and writes its mail if there is to be one."""
+
+    def __call__(self, tx: Connection, body: bytes, *, now: datetime) -> None:
+        """Do it, in the transaction that takes the request away."""
+        ...
+
+
 class Delivering:
     """Works on the outbox."""
 
-    def __init__(self, parts: Parts, recovery: Recovery) -> None:
+    def __init__(self, parts: Parts, answers: Mapping[str, Answer]) -> None:
+        """Work on the outbox of an installation.
+
+        Args:
+            parts: The installation.
+            answers: What is done with requests whose account is yet to be looked for, by kind.
+        """
         self._parts = parts
-        self._recovery = recovery
+        self._answers = answers
 
     def deliver_due(self, clock: Callable[[], datetime], *, stop: Callable[[], bool]) -> int:
         """Deliver what is due, and give up what is too old; return how many were delivered.
@@ -80,8 +93,8 @@ class Delivering:
             log.critical("seal_broken", extra={"mail": mine.id})
             database.transaction(self._give_up, mine, "seal_broken", now=now)
             return False
-        if mine.kind == mailing.RECOVERY_REQUEST:
-            database.transaction(self._answer, mine, body, now=now)
+        if (answer := self._answers.get(mine.kind)) is not None:
+            database.transaction(self._answer, mine, answer, body, now=now)
             return False
         return self._send(office, mine, Letter.unpacked(body), now=now)
 
@@ -105,9 +118,11 @@ class Delivering:
         log.info("mail_delivered", extra={"kind": mine.kind, "attempts": mine.attempts})
         return True
 
-    def _answer(self, tx: Connection, mine: Outgoing, body: bytes, *, now: datetime) -> None:
+    def _answer(
+        self, tx: Connection, mine: Outgoing, answer: Answer, body: bytes, *, now: datetime
+    ) -> None:
         if outbox.finish(tx, mine, now=now):
-            self._recovery.answer(tx, body, now=now)
+            answer(tx, body, now=now)
 
     def _give_up(self, tx: Connection, mine: Outgoing, why: str, *, now: datetime) -> None:
         if not outbox.give_up(tx, mine):

@@ -28,6 +28,8 @@ _SELDOM: Final = timedelta(hours=1)
 _LONGEST_NAME: Final = 64
 RECOVERY_REQUEST: Final = "recovery_request"
 """Stands in the outbox for a request whose account is yet to be looked for."""
+REGISTRATION_REQUEST: Final = "registration_request"
+"""Likewise."""
 
 
 def notify(

@@ -42,6 +42,9 @@ class Kind(StrEnum):
     RECOVERY_CODE_USED = "recovery_code_used"
     WRONG_SECOND_FACTOR = "wrong_second_factor"
     SIGN_IN_CODE = "sign_in_code"
+    INVITATION = "invitation"
+    REGISTRATION = "registration"
+    ALREADY_REGISTERED = "already_registered"
     TEST = "test"
 
 
@@ -205,6 +208,39 @@ _TEXTS: Final[Mapping[Kind, _Text]] = {
                 "it nowhere but at {service}."
             ),
             "If you did not ask for it, somebody knows your password: set a new one.",
+        ),
+    ),
+    Kind.INVITATION: _Text(
+        "{service}: you are invited",
+        (
+            (
+                "You are invited to {service}. Your user name is {username}. Until {until} you can "
+                "choose a password here:"
+            ),
+            _LINK,
+            "If you do not know what this is about, do nothing.",
+        ),
+    ),
+    Kind.REGISTRATION: _Text(
+        "{service}: your registration",
+        (
+            (
+                "Somebody wants to register with this e-mail address. Until {until} you can go on "
+                "here:"
+            ),
+            _LINK,
+            "If it was not you, do nothing: no account is made.",
+        ),
+    ),
+    Kind.ALREADY_REGISTERED: _Text(
+        "{service}: your registration",
+        (
+            (
+                "Somebody wants to register with this e-mail address, and you have an account with "
+                "it: {username}. You can sign in, or set a new password, here:"
+            ),
+            _LINK,
+            "If it was not you, do nothing: your account stays what it is.",
         ),
     ),
     Kind.TEST: _Text(

@@ -31,6 +31,8 @@ class Purpose(StrEnum):
     RECOVERY = "recovery"
     EMAIL_CHANGE = "email_change"
     EMAIL_CANCEL = "email_cancel"
+    INVITATION = "invitation"
+    REGISTRATION = "registration"
     RESET_CANCEL = "reset_cancel"
 
 
@@ -97,6 +99,16 @@ SPEND_PENDING = delete(pending).where(
 )
 DELETE_OF_SUBJECT = delete(pending).where(pending.c.subject_id == bindparam("subject"))
 DELETE_OF_PURPOSE = DELETE_OF_SUBJECT.where(pending.c.purpose == bindparam("for_purpose"))
+LIST_OF_PURPOSE = (
+    select(pending)
+    .where(
+        pending.c.purpose == bindparam("for_purpose"),
+        pending.c.expires_at > bindparam("moment", type_=UtcDateTime()),
+        pending.c.subject_id > bindparam("after"),
+    )
+    .order_by(pending.c.subject_id)
+    .limit(bindparam("limit"))
+)
 DELETE_EVERY_PENDING = delete(pending)
 DELETE_OLDEST = delete(pending).where(
     pending.c.digest.in_(
@@ -187,9 +199,17 @@ def delete_of_subject(tx: Connection, subject: SubjectId) -> None:
     tx.execute(DELETE_OF_SUBJECT, {"subject": subject})
 
 
-def delete_of_purpose(tx: Connection, subject: SubjectId, *, purpose: Purpose) -> None:
-    """Void everything of one kind that a subject began."""
-    tx.execute(DELETE_OF_PURPOSE, {"subject": subject, "for_purpose": purpose})
+def delete_of_purpose(tx: Connection, subject: SubjectId, *, purpose: Purpose) -> int:
+    """Void everything of one kind that a subject began; return how much that was."""
+    return tx.execute(DELETE_OF_PURPOSE, {"subject": subject, "for_purpose": purpose}).rowcount
+
+
+def list_of_purpose(
+    db: Connection, *, purpose: Purpose, after: str, limit: int, now: datetime
+) -> list[Pending]:
+    """Return what lives of one kind, in the order of its subjects."""
+    params = {"for_purpose": purpose, "after": after, "limit": limit, "moment": now}
+    return [found for row in db.execute(LIST_OF_PURPOSE, params) if (found := _pending(row))]
 
 
 def delete_every_pending(tx: Connection) -> int:

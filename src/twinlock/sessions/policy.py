@@ -24,6 +24,7 @@ class Lifetimes:
         enrollment_link: How long the link of a reset may be used.
         recovery_link: How long a mailed link sets a forgotten password.
         email_link: How long a mailed link confirms or cancels a change of address.
+        invitation_link: How long an invitation may be accepted.
         email_code: How long a mailed code may be used.
         fresh: How old the proof may be that a change of factors or password demands.
         trusted_device: How long a device stands for the second factor.
@@ -46,6 +47,7 @@ class Lifetimes:
     enrollment_link: timedelta = timedelta(hours=24)
     recovery_link: timedelta = timedelta(minutes=30)
     email_link: timedelta = timedelta(hours=24)
+    invitation_link: timedelta = timedelta(days=7)
     email_code: timedelta = timedelta(minutes=10)
     fresh: timedelta = timedelta(minutes=10)
     trusted_device: timedelta = timedelta(days=30)

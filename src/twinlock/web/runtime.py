@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # an application that has not started loads no database
     from twinlock.flows.factors import FactorManagement
     from twinlock.flows.health import Health
     from twinlock.flows.host_accounts import HostChanges
+    from twinlock.flows.invitations import Invitations
     from twinlock.flows.keys import Keys
     from twinlock.flows.login import Login
     from twinlock.flows.opening import Opening
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # an application that has not started loads no database
     from twinlock.flows.reauthentication import Reauthentication
     from twinlock.flows.recovery import Recovery
     from twinlock.flows.refresh import Refresh
+    from twinlock.flows.registration import Registration
     from twinlock.web.asking import Asking
     from twinlock.web.delivery import Delivery
     from twinlock.web.hash_pool import HashPool
@@ -80,6 +82,8 @@ class Runtime:
     email_change: EmailChange
     sessions: OwnSessions
     administration: Administration
+    invitations: Invitations
+    registration: Registration
     factor_administration: FactorAdministration
     factor_resets: FactorResets
     security: OwnSecurity

@@ -1,0 +1,308 @@
+"""Invitations: an account whose owner chooses the first password, through a mailed link.
+
+    invite ── mail ──┬─ begin ── hash ── finish ── Welcomed (a login that enrolls)
+    (an account      └─ revoke
+     without password)
+
+An invitation is bound to its account's generation: another invitation, another address, and
+whatever else changes the account void it. The address is verified by whoever reads the mail there.
+"""
+
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Concatenate, Final, ParamSpec, TypeVar
+
+from sqlalchemy import Connection
+
+from twinlock.accounts import store as accounts
+from twinlock.accounts.directory import Account
+from twinlock.accounts.names import EmailAddress, EmailProblem, canonical_email, check_email
+from twinlock.accounts.password_check import NewHash
+from twinlock.accounts.password_policy import PasswordProblem
+from twinlock.audit import store as audit
+from twinlock.audit.events import Caller, Event, EventType
+from twinlock.core.errors import SealBrokenError
+from twinlock.core.principal import User
+from twinlock.core.proof import SubjectId
+from twinlock.core.secrets import new_secret
+from twinlock.flows import mailing
+from twinlock.flows.acting import hold_admin
+from twinlock.flows.administration import TAKEN, Administration, NewAccount
+from twinlock.flows.changes import Changes
+from twinlock.flows.demands import demands_of
+from twinlock.flows.email_change import EMAIL_TAKEN, NO_MAIL
+from twinlock.flows.first_password import Welcomed, welcome
+from twinlock.flows.outcomes import Refused
+from twinlock.flows.parts import Parts
+from twinlock.flows.policing import Named, PasswordPolicy
+from twinlock.flows.recovery import LINK_INVALID, find_link, mailed_link, require_mail, spend_link
+from twinlock.flows.verifying import Verifying
+from twinlock.mail.letters import Kind, Letter, sentence_of
+from twinlock.pending import store as pending
+from twinlock.pending.store import Pending, Purpose
+
+TOO_MANY: Final = Refused("too_many_mails", "Too many mails went there today. Try again tomorrow.")
+NOT_FOUND: Final = Refused("not_found", "There is no such invitation.")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _UndoneError(Exception):
+    """Takes back everything that the transaction did so far."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.code)
+        self.refused = refused
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """An invitation that nobody has accepted yet.
+
+    Attributes:
+        link: What was mailed; None where it is only listed.
+    """
+
+    account: Account
+    created_at: datetime
+    expires_at: datetime
+    link: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptanceBegun:
+    """A living invitation, and a password that the policy accepts; it is to be hashed now."""
+
+    begun: Pending
+    account: Account
+
+
+class Invitations:
+    """Invites people, and lets them in once."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        verifying: Verifying,
+        changes: Changes,
+        administration: Administration,
+        policy: PasswordPolicy,
+        *,
+        is_enabled: bool,
+    ) -> None:
+        """Put together; nothing may be asked of it where it is not enabled."""
+        self._parts = parts
+        self._verifying = verifying
+        self._changes = changes
+        self._administration = administration
+        self._policy = policy
+        self._actor: User | None = None
+        self.is_enabled = is_enabled
+
+    def acting_as(self, user: User) -> "Invitations":
+        """Return the same for a signed-in admin, who must still be one when a change is made."""
+        other = copy(self)
+        other._actor = user
+        return other
+
+    def invite(self, new: NewAccount, caller: Caller, *, now: datetime) -> Invitation | Refused:
+        """Mail an invitation: for a new account, or for one that has no password yet.
+
+        An older invitation of the account is void.
+        """
+        address = check_email(new.email or "")
+        if isinstance(address, EmailProblem):
+            return Refused(address.value, address.sentence)
+        if self._parts.mail is None:
+            return NO_MAIL
+        try:
+            return self._transaction(self._invite, new, address, caller, now=now)
+        except _UndoneError as undone:
+            return undone.refused
+
+    def list_waiting(self, *, after: str, limit: int, now: datetime) -> Sequence[Invitation]:
+        """Return invitations that wait, in the order of their accounts' ids."""
+        return self._parts.database.reading(self._list, after, limit, now=now)
+
+    def revoke(self, subject: SubjectId, caller: Caller, *, now: datetime) -> Refused | None:
+        """Void the invitation of an account; the account stays, and nobody can sign in to it."""
+        return self._transaction(self._revoke, subject, caller, now=now)
+
+    def begin(self, token: str, password: str, *, now: datetime) -> AcceptanceBegun | Refused:
+        """Check a link and a password. An unacceptable password leaves the link as it is."""
+        return self._parts.database.reading(self._begin, token, password, now=now)
+
+    def finish(
+        self, accepted: AcceptanceBegun, new_hash: NewHash, caller: Caller, *, now: datetime
+    ) -> Welcomed | Refused:
+        """Spend the link, set the password, and let the first factor be enrolled."""
+        try:
+            return self._parts.database.transaction(
+                self._finish, accepted.begun, new_hash, caller, now=now
+            )
+        except _UndoneError as undone:
+            return undone.refused
+
+    def _transaction(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        def checked(tx: Connection) -> T:
+            if self._actor is not None:
+                hold_admin(tx, self._parts, self._actor)
+            return work(tx, *args, **kwargs)
+
+        return self._parts.database.transaction(checked)
+
+    def _invite(
+        self,
+        tx: Connection,
+        new: NewAccount,
+        address: EmailAddress,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> Invitation | Refused:
+        if not mailing.may_mail(tx, self._parts, Kind.INVITATION, address.key, now=now):
+            return TOO_MANY
+        if self._parts.accounts.find(tx, address.text) is not None:
+            return TAKEN
+        found = self._parts.accounts.find(tx, new.username)
+        if found is not None:
+            account = self._again(tx, found, address)
+        else:
+            unverified = replace(new, is_email_verified=False)
+            account = self._administration.make(
+                tx, unverified, EventType.ACCOUNT_CREATED, caller, now=now
+            )
+        if isinstance(account, Refused):
+            raise _UndoneError(account)
+        return self._mail(tx, account, address, caller, now=now)
+
+    def _again(self, tx: Connection, account: Account, address: EmailAddress) -> Account | Refused:
+        """Begin the next generation of an account that nobody has ever got into."""
+        is_other = account.email is not None and canonical_email(account.email) != address.key
+        if (
+            account.password_hash is not None
+            or account.is_disabled
+            or account.is_email_verified
+            or is_other
+            or self._changes.sealed_authenticators(tx, account) != ()
+            or account.awaits_enrollment
+        ):
+            return TAKEN
+        generation = self._changes.raise_generation(tx, account, ())
+        if generation is None:
+            return TAKEN
+        pending.delete_of_subject(tx, account.subject)
+        accounts.update_email(
+            tx, account.host_id, email=address.text, email_key=address.key, verified_at=None
+        )
+        return replace(account, generation=generation, email=address.text)
+
+    def _mail(
+        self,
+        tx: Connection,
+        account: Account,
+        address: EmailAddress,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> Invitation:
+        token, lifetime = new_secret(), self._parts.lifetimes.invitation_link
+        ends_at = now + lifetime
+        begun = mailed_link(Purpose.INVITATION, token, account, account.generation, ends_at, now)
+        pending.insert_pending(tx, begun)
+        state = self._verifying.seal_state(address.text.encode(), begun)
+        pending.set_state(tx, begun.digest, state=state)
+        link = require_mail(self._parts).letterhead.link("invitations", token)
+        told = {**mailing.who(account), "link": link, "until": sentence_of(ends_at)}
+        letter = Letter(Kind.INVITATION, address.text, told)
+        mailing.post(tx, self._parts, letter, subject=account.subject, lifetime=lifetime, now=now)
+        self._record(tx, EventType.INVITATION_SENT, account.subject, caller, now=now)
+        return Invitation(account, now, ends_at, link)
+
+    def _list(
+        self, db: Connection, after: str, limit: int, *, now: datetime
+    ) -> Sequence[Invitation]:
+        found = pending.list_of_purpose(
+            db, purpose=Purpose.INVITATION, after=after, limit=limit, now=now
+        )
+        return [
+            Invitation(account, one.created_at, one.expires_at)
+            for one in found
+            if (account := self._parts.accounts.get(db, one.subject))
+            and account.generation == one.generation
+        ]
+
+    def _revoke(
+        self, tx: Connection, subject: SubjectId, caller: Caller, *, now: datetime
+    ) -> Refused | None:
+        account = self._parts.accounts.get(tx, subject)
+        if account is None or not accounts.lock_subject(tx, subject, seen=account.generation):
+            return NOT_FOUND
+        if not pending.delete_of_purpose(tx, subject, purpose=Purpose.INVITATION):
+            return NOT_FOUND
+        self._record(tx, EventType.INVITATION_REVOKED, subject, caller, now=now)
+        return None
+
+    def _begin(
+        self, db: Connection, token: str, password: str, *, now: datetime
+    ) -> AcceptanceBegun | Refused:
+        found = find_link(db, self._parts, Purpose.INVITATION, token, now=now)
+        if found is None:
+            return LINK_INVALID
+        begun, account = found
+        named = Named(account.username, account.email, account.full_name)
+        demands = demands_of(db, self._parts, account, now=now)
+        problem = self._policy.check(password, named, has_second_factor=demands.second_factor)
+        if isinstance(problem, PasswordProblem):
+            return Refused(problem.value, problem.sentence)
+        return AcceptanceBegun(begun, account)
+
+    def _finish(
+        self, tx: Connection, begun: Pending, new_hash: NewHash, caller: Caller, *, now: datetime
+    ) -> Welcomed | Refused:
+        account = spend_link(tx, self._parts, begun, now=now)
+        address = self._address_of(begun)
+        if (
+            account is None
+            or address is None
+            or self._changes.sealed_authenticators(tx, account) != ()
+        ):
+            raise _UndoneError(LINK_INVALID)
+        generation = self._changes.raise_generation(tx, account, ())
+        if generation is None:
+            raise _UndoneError(LINK_INVALID)
+        self._changes.end_all(tx, account, now=now)
+        if not accounts.update_email(
+            tx, account.host_id, email=address.text, email_key=address.key, verified_at=now
+        ):
+            raise _UndoneError(EMAIL_TAKEN)
+        self._record(tx, EventType.INVITATION_ACCEPTED, account.subject, caller, now=now)
+        current = replace(
+            account, generation=generation, email=address.text, is_email_verified=True
+        )
+        return welcome(tx, self._parts, self._verifying, current, new_hash, now=now)
+
+    def _address_of(self, begun: Pending) -> EmailAddress | None:
+        """Return the address that was invited, if we wrote it."""
+        try:
+            state = self._verifying.open_state(begun) or b""
+        except SealBrokenError:
+            return None
+        address = check_email(state.decode())
+        return None if isinstance(address, EmailProblem) else address
+
+    def _record(
+        self,
+        tx: Connection,
+        type_: EventType,
+        subject: SubjectId,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> None:
+        audit.record(tx, Event(type_, now, caller, subject=subject))
