@@ -246,8 +246,10 @@ def post_json(
 
 
 def _request(method: str, path: str, headers: Mapping[str, str], body: bytes, port: int) -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", f"Host: localhost:{port}", "Accept: application/json"]
+    lines = [f"{method} {path} HTTP/1.1", "Accept: application/json"]
     lines += ["User-Agent: twinlock-benchmarks"]
+    if "Host" not in headers:
+        lines.append(f"Host: localhost:{port}")
     lines += [f"{name}: {value}" for name, value in headers.items()]
     if method == "POST":
         lines.append(f"Content-Length: {len(body)}")

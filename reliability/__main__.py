@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import sys
 
-from reliability import crash, races
+from reliability import crash, faults, machines, pooler, races
 
 
 def main() -> int:
@@ -18,6 +18,10 @@ def main() -> int:
     one.add_argument("--kills", type=int, default=200)
     one = commands.add_parser("races", parents=[common], help="goal R2: 64 at once, one winner")
     one.add_argument("--rounds", type=int, default=1000)
+    one = commands.add_parser("faults", parents=[common], help="goal R3: break what they stand on")
+    one.add_argument("--only", default="", help="part of a fault's name")
+    commands.add_parser("machines", parents=[common], help="several hosts on one PostgreSQL")
+    commands.add_parser("postgres", parents=[common], help="PgBouncer, and a failover")
     given = parser.parse_args()
     match given.command:
         case "crash":
@@ -26,6 +30,12 @@ def main() -> int:
         case "races":
             many = races.Effort(rounds=given.rounds, minutes=given.minutes)
             report = asyncio.run(races.run(given.database, many))
+        case "faults":
+            report = asyncio.run(faults.run(given.database, only=given.only))
+        case "machines":
+            report = asyncio.run(machines.run(seed=given.seed))
+        case "postgres":
+            report = asyncio.run(pooler.run(seed=given.seed))
         case other:
             raise AssertionError(other)
     report.show()

@@ -32,11 +32,13 @@ class Client:
     """Sends requests, each on a connection of its own, as somebody behind a proxy.
 
     Attributes:
+        host: The `Host` that it asks for; the address where there is none.
         ip: Where it says that it is, so that nobody pays for another's wrong passwords.
     """
 
     address: Address
     ip: str
+    host: str = ""
 
     async def get(self, path: str, *, token: str | None = None) -> Reply:
         return await ask(self.address, load.get(path, token=token, headers=self._headers))
@@ -50,7 +52,7 @@ class Client:
 
     @property
     def _headers(self) -> Mapping[str, str]:
-        return {"X-Forwarded-For": self.ip}
+        return {"X-Forwarded-For": self.ip, **({"Host": self.host} if self.host else {})}
 
 
 async def ask(address: Address, request: bytes, *, seconds: float = SECONDS) -> Reply:

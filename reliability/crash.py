@@ -9,17 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.installation import TOY, Installation, create
 from benchmarks.processes import ROOT
 from reliability.book import Book, check_sqlite_file
-from reliability.client import Client, ip_of
+from reliability.crowd import Crowd
 from reliability.report import Report
 from reliability.servers import LoginServer, database_of, settings_only, twinlock
-from reliability.visitors import Visitor, act, choose
 from tests.support.postgres import PostgresServer
 
 WORKERS = 2
@@ -100,13 +98,7 @@ class Rounds:
         self._report = report
         self._database = database
         self._chance = random.Random(seed)
-        visitors = [
-            Visitor(person, Client(server.address, ip_of(number)))
-            for number, person in enumerate(installation.people.all)
-        ]
-        self._chance.shuffle(visitors)
-        self._waiting = deque(visitors)
-        self._touched: dict[str, Visitor] = {}
+        self._crowd = Crowd(installation.people.all, server.address, report, self._chance)
         self.kids: set[str] = set()
         """The signing keys that a rotation told of."""
 
@@ -128,15 +120,13 @@ class Rounds:
                     check_sqlite_file(url, self._report)
                 self._server.start()
             await asyncio.to_thread(self._server.wait_until_ready)
-            await self._book.check(list(self._touched.values()))
-            self._touched.clear()
+            await self._book.check(self._crowd.take_touched())
             self._report.progress()
         is_over.set()
         await rotation
 
     async def _load_and_kill(self, *, is_whole: bool, is_database: bool) -> None:
-        stop = asyncio.Event()
-        load = [asyncio.create_task(self._visit(stop)) for _ in range(CLIENTS)]
+        self._crowd.start(CLIENTS)
         await asyncio.sleep(self._chance.uniform(0.3, 1.5))
         if is_database and self._database is not None:
             self._database.halt()
@@ -148,25 +138,9 @@ class Rounds:
             count = self._chance.randint(1, WORKERS)
             self._server.kill_workers(self._chance, most=count)
             self._report.count(f"killed: {count} of {WORKERS} workers")
-        stop.set()
-        await asyncio.gather(*load)
+        await self._crowd.stop()
         if is_database and self._database is not None:
             self._database.resume()
-
-    async def _visit(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            visitor = self._waiting.popleft()
-            kind = choose(visitor, self._chance.random())
-            if kind is None:
-                self._waiting.append(visitor)
-                await asyncio.sleep(0.01)
-                continue
-            self._touched[visitor.name] = visitor
-            await act(visitor, kind, self._report)
-            # Settled after the kill, and before anything else is tried with it.
-            while visitor.unsure is not None and not stop.is_set():
-                await asyncio.sleep(0.05)
-            self._waiting.append(visitor)
 
     async def _rotate(self, is_over: asyncio.Event) -> None:
         """Rotate signing keys, and now and then the master keys, killed as often as not."""

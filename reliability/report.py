@@ -11,12 +11,14 @@ class Report:
     Attributes:
         counts: How often what happened.
         broken: Promises that were not kept, each told so that it can be looked into.
+        lines: What was seen, in words.
         surprises: Answers that nobody promised against, and nobody expected either.
     """
 
     title: str
     counts: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
     surprises: Counter[str] = field(default_factory=Counter)
 
     def count(self, what: str, by: int = 1) -> None:
@@ -41,6 +43,8 @@ class Report:
         print(f"\n{self.title}")
         for name, count in sorted(self.counts.items()):
             print(f"  {count:>9,}  {name}")
+        for line in self.lines:
+            print(f"  {line}")
         for name, count in sorted(self.surprises.items()):
             print(f"  {count:>9,}  UNEXPECTED: {name}")
         for one in self.broken[:50]:

@@ -57,6 +57,11 @@ class Visitor:
     def name(self) -> str:
         return self.person.username
 
+    def settle_by(self, status: int) -> None:
+        """Know what came of it, unless the server itself did not (503)."""
+        if status != 503:
+            self.unsure = None
+
     def begin_session(self, tokens: dict[str, Any]) -> None:
         self.sessions += 1
         self.tokens = tokens
@@ -112,7 +117,7 @@ async def _sign_in_at_token(visitor: Visitor, report: Report) -> None:
     reply = await visitor.client.form(
         "/token", grant_type="password", username=visitor.name, password=PASSWORD + code
     )
-    visitor.unsure = None
+    visitor.settle_by(reply.status)
     if _was_told(reply.status, 200, "token", report):
         visitor.spent = (code, step)
         visitor.begin_session(reply.json())
@@ -126,7 +131,7 @@ async def _sign_in_in_two_steps(visitor: Visitor, report: Report) -> None:
     code = code_of(visitor.person, step)
     visitor.unsure = Unsure("two_steps", code, step)
     reply = await visitor.client.post("/api/login/totp", {"login": login, "answer": code})
-    visitor.unsure = None
+    visitor.settle_by(reply.status)
     if _was_told(reply.status, 200, "two_steps", report):
         visitor.spent = (code, step)
         visitor.begin_session(reply.json())
@@ -140,7 +145,7 @@ async def _sign_in_with_recovery_code(visitor: Visitor, report: Report) -> None:
     visitor.unsure = Unsure("recovery", code)
     body = {"login": login, "answer": code}
     reply = await visitor.client.post("/api/login/recovery_codes", body)
-    visitor.unsure = None
+    visitor.settle_by(reply.status)
     if _was_told(reply.status, 200, "recovery", report):
         visitor.codes_spent += 1
         visitor.begin_session(reply.json())
@@ -151,7 +156,7 @@ async def _refresh(visitor: Visitor, report: Report) -> None:
     token = visitor.tokens["refresh_token"]
     visitor.unsure = Unsure("refresh", token)
     reply = await visitor.client.form("/token", grant_type="refresh_token", refresh_token=token)
-    visitor.unsure = None
+    visitor.settle_by(reply.status)
     if _was_told(reply.status, 200, "refresh", report):
         visitor.tokens = reply.json()
         visitor.refreshed += 1
@@ -164,7 +169,7 @@ async def _log_out(visitor: Visitor, report: Report) -> None:
     tokens = visitor.tokens
     visitor.unsure = Unsure("logout", tokens["access_token"])
     reply = await visitor.client.post("/api/logout", {}, token=tokens["access_token"])
-    visitor.unsure = None
+    visitor.settle_by(reply.status)
     if reply.status == 401:  # ten minutes old: it says nothing about the session
         return
     if _was_told(reply.status, 204, "logout", report):
@@ -195,7 +200,7 @@ async def _enroll(visitor: Visitor, report: Report) -> None:
     visitor.unsure = Unsure("enroll", code, step)
     body = {"enrollment": members(begun)["enrollment"], "answer": code, "label": "phone"}
     reply = await visitor.client.post("/api/factors/totp/confirm", body, token=token)
-    visitor.unsure = None
+    visitor.settle_by(reply.status)
     if _was_told(reply.status, 201, "enroll", report):
         told = reply.json()
         visitor.ended = [visitor.tokens]
@@ -203,7 +208,7 @@ async def _enroll(visitor: Visitor, report: Report) -> None:
         visitor.refreshed = 0
         visitor.spent = (code, step)
         visitor.person.recovery_codes = told["recovery_codes"]
-    else:
+    elif reply.status != 503:
         visitor.person.key = b""
         visitor.tokens = None
 

@@ -120,7 +120,11 @@ def build_parts(
     """
     # Where accounts are a host's, so are their addresses and passwords, and the mails about them.
     mail = None if has_directory else _mail_office(settings, prefix=prefix)
-    database = Database(settings.database_url, pool_size=settings.database_pool_size)
+    database = Database(
+        settings.database_url,
+        pool_size=settings.database_pool_size,
+        has_pooler=settings.database_pooler,
+    )
     try:
         keyring = _open_keyring(settings, database)
         require_current(database)
@@ -153,6 +157,7 @@ def build_parts(
         issuer=settings.base_url,
         audience=settings.audience,
         scopes=scopes,
+        clock_skew=settings.clock_skew,
         sees_passwords=sees_passwords,
         mail=mail,
     )

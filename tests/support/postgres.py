@@ -36,10 +36,17 @@ DURABLE = {"synchronous_commit": "on", "full_page_writes": "on"}
 class PostgresServer:
     """A server in a temporary folder, reached through a socket that lies in the same folder."""
 
-    def __init__(self, *, port: int = PORT, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        port: int = PORT,
+        options: Mapping[str, str] | None = None,
+        place: Path = Path("/tmp"),
+    ) -> None:
         """Prepare a server.
 
         Args:
+            place: Where its folder is made; a short path.
             port: Names the socket, and is listened on where *options* name `listen_addresses`.
             options: What is set otherwise than `FAST_AND_FORGETFUL` does.
         """
@@ -52,9 +59,9 @@ class PostgresServer:
         self._options = {**FAST_AND_FORGETFUL, **(options or {})}
         # Not pytest's own folder: the path of a socket must be short, and the user that owns the
         # server must be able to reach it.
-        self._folder = Path(tempfile.mkdtemp(prefix="twinlock-pg-", dir="/tmp"))
+        self.folder = Path(tempfile.mkdtemp(prefix="twinlock-pg-", dir=place))
         self._numbers = itertools.count(1)
-        self._data = self._folder / "data"
+        self._data = self.folder / "data"
 
     def start(self) -> None:
         """Create the cluster and wait until it answers."""
@@ -67,9 +74,9 @@ class PostgresServer:
     def resume(self) -> None:
         """Start the cluster that is there, and wait until it answers."""
         options = " ".join(f"-c {name}='{value}'" for name, value in self._options.items())
-        log = self._folder / "log"
+        log = self.folder / "log"
         self._run("pg_ctl", "-D", self._data, "-w", "-s", "-l", log,
-                  "-o", f"-p {self.port} -k {self._folder} {options}", "start")  # fmt: skip
+                  "-o", f"-p {self.port} -k {self.folder} {options}", "start")  # fmt: skip
 
     def halt(self) -> None:
         """Stop at once, as a crash would; what was committed stays."""
@@ -79,11 +86,11 @@ class PostgresServer:
     def stop(self) -> None:
         """Stop at once and leave nothing behind."""
         self.halt()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def url(self, database: str) -> str:
         """Return the SQLAlchemy URL of *database*."""
-        return f"postgresql+psycopg://{USER}@/{database}?host={self._folder}&port={self.port}"
+        return f"postgresql+psycopg://{USER}@/{database}?host={self.folder}&port={self.port}"
 
     def create_database(self, template: str = "template1") -> str:
         """Return the name of a new database, a copy of *template*, which nobody may be using."""
@@ -95,16 +102,71 @@ class PostgresServer:
         """Remove a database, whoever is still connected."""
         self._administer("drop database {} with (force)", name)
 
+    def replica(self) -> "PostgresServer":
+        """Return a copy that follows this server when it is resumed."""
+        copy = PostgresServer(port=self.port, options=self._options)
+        if os.geteuid() == 0:
+            copy._give_folder_away()
+        self._run("pg_basebackup", "-D", copy._data, "-h", self.folder, "-p", str(self.port),
+                  "-U", USER, "-R", "-X", "stream", "-c", "fast")  # fmt: skip
+        return copy
+
+    def wait_for_replica(self) -> None:
+        """Make every commit wait, from now on, until a replica has it, too."""
+        with psycopg.connect(self.address, autocommit=True) as connection:
+            connection.execute("alter system set synchronous_standby_names = '*'")
+            connection.execute("select pg_reload_conf()")
+
+    def promote(self) -> None:
+        """Make a replica the primary."""
+        self._run("pg_ctl", "-D", self._data, "-w", "-s", "promote")
+
+    def trust(self, network: str) -> None:
+        """Let everybody of *network* in, as it lets in everybody of this machine."""
+        with (self._data / "pg_hba.conf").open("a") as file:
+            file.write(f"host all all {network} trust\n")
+        with psycopg.connect(self.address, autocommit=True) as connection:
+            connection.execute("select pg_reload_conf()")
+
+    def end_connections(self) -> None:
+        """End every connection to it, as a restart would."""
+        with psycopg.connect(self.address, autocommit=True) as connection:
+            connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where pid <> pg_backend_pid() and backend_type = 'client backend'"
+            )
+
+    @property
+    def address(self) -> str:
+        """How libpq reaches its own database as the one who may do everything."""
+        return f"host={self.folder} port={self.port} user={USER} dbname=postgres"
+
+    def answers(self) -> bool:
+        """Tell whether it runs and takes connections."""
+        try:
+            psycopg.connect(self.address, connect_timeout=5).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def pids(self) -> list[int]:
+        """Return the ids of its processes, the first one first; none when it does not run."""
+        file = self._data / "postmaster.pid"
+        first = file.read_text().split()[0] if file.exists() else ""
+        if not first or not Path(f"/proc/{first}").exists():
+            return []
+        children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        return [int(first), *map(int, children)]
+
     def _administer(self, statement: str, *names: str) -> None:
         """Run one statement about whole databases."""
-        address = f"host={self._folder} port={self.port} user={USER} dbname=postgres"
-        with psycopg.connect(address, autocommit=True) as connection:
+        with psycopg.connect(self.address, autocommit=True) as connection:
             connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
     def _give_folder_away(self) -> None:
         """Hand the folder to the user that runs the server: PostgreSQL refuses to run as root."""
         try:
-            shutil.chown(self._folder, user="postgres")
+            shutil.chown(self.folder, user="postgres")
         except LookupError:
             msg = "PostgreSQL does not run as root, and there is no user `postgres` to run it"
             raise PostgresMissingError(msg) from None

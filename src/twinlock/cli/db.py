@@ -21,7 +21,7 @@ def upgrade(*, json: output.Json = False) -> None:
     """Bring the database to the revision of this program."""
     from twinlock.migrations.run import upgrade as migrate
 
-    with closing(Database(Settings().database_url)) as database:
+    with closing(_database()) as database:
         before, after = migrate(database)
     done = "is at" if before == after else f"went from revision {before or 'none'} to"
     output.show({"from": before, "to": after}, f"The database {done} {after}.", as_json=json)
@@ -32,7 +32,7 @@ def check(*, json: output.Json = False) -> None:
     """Compare the database with this program, and ask SQLite whether its file is whole."""
     from twinlock.migrations.check import find_damage, find_differences
 
-    with closing(Database(Settings().database_url)) as database:
+    with closing(_database()) as database:
         require_current(database)
         damage = find_damage(database)
         differences = find_differences(database)
@@ -53,3 +53,8 @@ def restored(*, yes: output.Yes = False, json: output.Json = False) -> None:
         ended = note_restored(flows.parts, output.caller(), now=flows.parts.clock())
     lines = [f"{name.replace('_', ' ')}: {count} ended" for name, count in ended.items()]
     output.show(ended, *lines, as_json=json)
+
+
+def _database() -> Database:
+    settings = Settings()
+    return Database(settings.database_url, has_pooler=settings.database_pooler)

@@ -88,7 +88,7 @@ def initialise(settings: Settings) -> Initialised:
     """
     from twinlock.migrations.run import upgrade
 
-    with closing(Database(settings.database_url)) as database:
+    with closing(Database(settings.database_url, has_pooler=settings.database_pooler)) as database:
         _make_data_folder(settings.data_dir)
         is_new_key = not settings.secret_keys and _make_key_file(settings, database)
         keyring = Keyring(load_master_keys(settings))

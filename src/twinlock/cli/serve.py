@@ -33,6 +33,9 @@ KEEP_ALIVE_SECONDS: Final = 65
 """Longer than reverse proxies keep idle connections, so that these hang up first."""
 GRACE_SECONDS: Final = 8
 """What requests in progress get after a signal; Docker kills after ten."""
+WORKER_SILENCE_SECONDS: Final = 60
+"""After which a worker is replaced. With five, as uvicorn has it, a busy machine kills what
+only starts slowly, over and over."""
 BACKLOG: Final = 2_048
 
 _APPLICATION: Final = "twinlock.app:create_app"
@@ -227,4 +230,5 @@ def _uvicorn_config(settings: Settings) -> "Config":
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_worker_healthcheck=WORKER_SILENCE_SECONDS,
     )

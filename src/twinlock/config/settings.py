@@ -42,6 +42,8 @@ LEAST_HASH_ITERATIONS: Final = 2
 _MINUTE: Final = timedelta(minutes=1)
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
+_ZERO: Final = timedelta(0)
+_SKEW: Final = timedelta(seconds=5)
 
 Duration = Annotated[timedelta, BeforeValidator(values.read_duration)]
 Origin = Annotated[str, AfterValidator(values.read_origin)]
@@ -194,6 +196,13 @@ class Settings(ExplainedSettings):
         le=200,
     )
 
+    database_pooler: bool = setting(
+        False,
+        "Whether a pooler in transaction mode, such as PgBouncer, stands before PostgreSQL.",
+        group=DATABASE,
+        example="true",
+    )
+
     secret_keys: Annotated[
         Sequence[SecretStr],
         BeforeValidator(values.read_keys_text),
@@ -342,6 +351,16 @@ class Settings(ExplainedSettings):
         example="300",
         ge=_MINUTE,
         le=_HOUR,
+    )
+    clock_skew: Duration = setting(
+        description="How far ahead the clocks of other machines of this installation may be: a "
+        "token that one of them signed is believed as much too early, and never too late.",
+        group=TOKENS,
+        example="PT10S",
+        follows=lambda above: _ZERO if above["database_url"].startswith("sqlite") else _SKEW,
+        default_text="5 s with PostgreSQL, 0 with SQLite, which has one clock",
+        ge=_ZERO,
+        le=timedelta(seconds=30),
     )
     refresh_idle_lifetime: Duration = setting(
         timedelta(days=14),

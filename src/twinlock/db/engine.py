@@ -2,10 +2,7 @@
 
 import contextlib
 import logging
-import os
 import sqlite3
-import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -17,9 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from twinlock.core.errors import ConfigurationError, DatabaseUnavailableError
 from twinlock.db.prepared import PreparedConnection
-
-if sys.platform != "win32":
-    import fcntl
+from twinlock.db.writer_queue import NoQueue, WriterQueue
 
 log = logging.getLogger("twinlock.db")
 
@@ -32,8 +27,18 @@ SILENCE_SECONDS: Final = 5
 _REPEATS: Final = 2
 _REPEATABLE_SQLSTATES: Final = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock (PostgreSQL appendix A)."""
+_GOODBYES: Final = frozenset({"57P01", "57P02", "57P05"})
+"""What a server says to a connection that it ends: nothing of the transaction is left."""
 _WRITES: Final = "twinlock_writes"
 _NOTES: Final = "twinlock_notes"
+_SESSION_ARGS: Final = {
+    "options": f"-c statement_timeout={SILENCE_SECONDS}s -c timezone=UTC",
+}
+_POOLER_ARGS: Final = {"prepare_threshold": None}
+"""Prepared statements are a connection's, and the next transaction may be on another."""
+_POOLED_BEGIN: Final = (
+    f"SET LOCAL statement_timeout = '{SILENCE_SECONDS}s'; SET LOCAL timezone = 'UTC'"
+)
 _FOREIGN_KEYS_OFF: Final = "PRAGMA foreign_keys=OFF"
 _FOREIGN_KEYS_ON: Final = "PRAGMA foreign_keys=ON"
 _SQLITE_PRAGMAS: Final = (
@@ -54,21 +59,23 @@ class Database:
     whatever the server's default, because spending and counting rely on it.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, has_pooler: bool = False) -> None:
         """Prepare an engine for *url*; connects at the first use.
 
         Args:
             url: ``sqlite:///path`` or ``postgresql://…`` (psycopg 3).
             pool_size: Connections kept open, one per thread that works at once.
+            has_pooler: Whether PostgreSQL is reached through a pooler in transaction mode,
+                which forgets between two transactions what a connection was told.
 
         Raises:
             ConfigurationError: Neither SQLite nor PostgreSQL, or SQLite in memory.
         """
         self.url = _checked(url)
-        self._writer_queue = _WriterQueue(self.url)
+        self._writer_queue = _writer_queue(self.url)
         self.committed: Callable[[Sequence[object]], None] = _nobody_listens
         """Gets what transactions noted, each after its commit, on the thread of its flow."""
-        self.engine = _engine(self.url, pool_size=pool_size)
+        self.engine = _engine(self.url, pool_size=pool_size, has_pooler=has_pooler)
 
     def __repr__(self) -> str:
         return f"Database({self.url!r})"
@@ -81,8 +88,9 @@ class Database:
     def transaction(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``work(tx, …)``, commit, and return what it returned.
 
-        A serialization failure, a deadlock, a locked SQLite file or a connection that was
-        dead from the start repeats the whole of it, at most twice.
+        A serialization failure, a deadlock, a locked SQLite file or a connection that died
+        before the commit repeats the whole of it, at most twice. Where the connection dies
+        during the commit, nobody knows whether it was done: that is not repeated.
 
         Raises:
             DatabaseUnavailableError: The database refused, or did not answer in time.
@@ -95,12 +103,16 @@ class Database:
     def transaction_once(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``work(tx, …)`` and commit, never repeating it: for what counts.
 
+        A connection that died before the commit has counted nothing, and is replaced once.
+
         Raises:
             DatabaseUnavailableError: The database refused, or did not answer in time.
         """
+        with contextlib.suppress(_LostError):
+            return self._run_writing_once(work, *args, **kwargs)
         try:
-            return self._run_writing(work, *args, **kwargs)
-        except _RepeatableError as error:
+            return self._run_writing_once(work, *args, **kwargs)
+        except _LostError as error:
             raise DatabaseUnavailableError(str(error)) from error
 
     def reading(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -160,12 +172,22 @@ class Database:
         if self.is_sqlite and driver_connection is not None:
             driver_connection.execute(pragma)
 
+    def _run_writing_once(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return self._run_writing(work, *args, **kwargs)
+        except _LostError:
+            raise
+        except _RepeatableError as error:
+            raise DatabaseUnavailableError(str(error)) from error
+
     def _run_writing(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._writer_queue, _translated(), self.engine.connect() as plain:
+        attempt = _Attempt()
+        with self._writer_queue, _translated(attempt), self.engine.connect() as plain:
             notes: list[object] = []
             tx = plain.execution_options(**{_WRITES: True, _NOTES: notes})
             with tx.begin():
                 done = work(tx, *args, **kwargs)
+                attempt.is_committing = True
         if notes:
             self.committed(notes)
         return done
@@ -186,27 +208,46 @@ class _RepeatableError(Exception):
     """The transaction left nothing behind and may be tried again."""
 
 
+class _Attempt:
+    """How far a transaction has come."""
+
+    is_committing = False
+
+
+class _LostError(_RepeatableError):
+    """Its connection died before the commit."""
+
+
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def _translated(attempt: _Attempt | None = None) -> Iterator[None]:
     """Turn what drivers raise into our two outcomes: try again, or unavailable."""
     try:
         yield
     except PoolTimeoutError as error:
         raise DatabaseUnavailableError("no free connection to the database") from error
     except DBAPIError as error:
+        is_committing = attempt is not None and attempt.is_committing
         if _is_repeatable(error):
             raise _RepeatableError(type(error.orig).__name__) from error
+        if _is_lost(error) and not is_committing:
+            raise _LostError(type(error.orig).__name__) from error
         if _is_our_fault(error):
             raise
+        if is_committing and error.connection_invalidated:
+            log.error("commit_unanswered", extra={"error": type(error.orig).__name__})
+            raise DatabaseUnavailableError("the commit was not answered") from error
         log.error("database_failed", extra={"error": type(error.orig).__name__})
         raise DatabaseUnavailableError(type(error.orig).__name__) from error
 
 
 def _is_repeatable(error: DBAPIError) -> bool:
     state = getattr(error.orig, "sqlstate", None)
-    if state is not None:
-        return state in _REPEATABLE_SQLSTATES
-    return error.connection_invalidated or "database is locked" in str(error.orig)
+    return state in _REPEATABLE_SQLSTATES or "database is locked" in str(error.orig)
+
+
+def _is_lost(error: DBAPIError) -> bool:
+    state = getattr(error.orig, "sqlstate", None)
+    return error.connection_invalidated and (state is None or state in _GOODBYES)
 
 
 def _is_our_fault(error: DBAPIError) -> bool:
@@ -230,7 +271,13 @@ def _checked(url: str) -> URL:
             raise ConfigurationError(f"TWINLOCK_DATABASE_URL: {other} is not supported")
 
 
-def _engine(url: URL, *, pool_size: int) -> Engine:
+def _writer_queue(url: URL) -> WriterQueue | NoQueue:
+    if url.get_backend_name() != "sqlite":
+        return NoQueue()
+    return WriterQueue(Path(f"{url.database}-writer"), patience=SILENCE_SECONDS)
+
+
+def _engine(url: URL, *, pool_size: int, has_pooler: bool) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url, pool_size=pool_size)
     engine = create_engine(
@@ -244,10 +291,14 @@ def _engine(url: URL, *, pool_size: int) -> Engine:
         connect_args={
             "connect_timeout": SILENCE_SECONDS,
             "tcp_user_timeout": SILENCE_SECONDS * 1000,
-            "options": f"-c statement_timeout={SILENCE_SECONDS}s -c timezone=UTC",
+            # Who waits for an answer sends nothing: only these find out that nobody is there.
+            "keepalives_idle": 2,
+            "keepalives_interval": 1,
+            "keepalives_count": 3,
+            **(_POOLER_ARGS if has_pooler else _SESSION_ARGS),
         },
     )
-    engine._connection_cls = PreparedConnection
+    engine._connection_cls = _PooledConnection if has_pooler else PreparedConnection
     return engine
 
 
@@ -274,6 +325,18 @@ def _sqlite_engine(url: URL, *, pool_size: int) -> Engine:
     return engine
 
 
+class _PooledConnection(PreparedConnection):
+    """Tells each transaction what otherwise a connection is told at its start."""
+
+    def _begin_impl(self, transaction: RootTransaction) -> None:
+        super()._begin_impl(transaction)
+        cursor = self.connection.cursor()
+        try:
+            cursor.execute(_POOLED_BEGIN)
+        except Exception as error:  # noqa: BLE001 - translated by SQLAlchemy, like any statement's
+            self._handle_dbapi_exception(error, _POOLED_BEGIN, None, cursor, None)
+
+
 class _SqliteConnection(PreparedConnection):
     """Begins reads deferred, and writes with the write lock at their start.
 
@@ -289,54 +352,3 @@ class _SqliteConnection(PreparedConnection):
             cursor.execute(begin)
         except sqlite3.Error as error:
             self._handle_dbapi_exception(error, begin, None, cursor, None)
-
-
-class _WriterQueue:
-    """Lets one writer at a time reach an SQLite file; nothing at all on PostgreSQL.
-
-    Threads queue on a lock, processes on ``flock`` of a file beside the database.
-    """
-
-    def __init__(self, url: URL) -> None:
-        is_sqlite = url.get_backend_name() == "sqlite"
-        self._lock = threading.Lock() if is_sqlite else None
-        self._path = Path(f"{url.database}-writer") if is_sqlite else None
-        self._file: int | None = None
-        self._pid = 0
-
-    def __enter__(self) -> None:
-        if self._lock is None:
-            return
-        if not self._lock.acquire(timeout=SILENCE_SECONDS):
-            raise DatabaseUnavailableError("the writers' queue does not move")
-        try:
-            self._lock_file()
-        except BaseException:
-            self._lock.release()
-            raise
-
-    def __exit__(self, *exc_info: object) -> None:
-        if self._lock is None:
-            return
-        if self._file is not None and sys.platform != "win32":
-            fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._lock.release()
-
-    def _lock_file(self) -> None:
-        if self._path is None or sys.platform == "win32":
-            return  # there, one process at a time may serve an SQLite file
-        if self._file is None or self._pid != os.getpid():
-            # A file opened before a fork would share its lock with the parent.
-            self._pid = os.getpid()
-            try:
-                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                if os.geteuid() == 0:  # what root does here is done for the folder's owner
-                    os.fchown(self._file, self._path.parent.stat().st_uid, -1)
-            except OSError as error:
-                raise DatabaseUnavailableError(f"cannot open {self._path}") from error
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-
-    def close(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None

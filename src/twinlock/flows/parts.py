@@ -1,6 +1,7 @@
 """What every flow stands on, put together once by ``composition.py``."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from twinlock.accounts.directory import Accounts
 from twinlock.core.clock import Clock
@@ -23,6 +24,7 @@ class Parts:
         issuer: The ``iss`` of tokens: the base URL.
         audience: The ``aud`` of tokens.
         scopes: The scopes that a client may ask for.
+        clock_skew: How far ahead the clocks of other machines may be.
         sees_passwords: Whether an account without a hash is one without a password; False where
             a host checks passwords itself.
         mail: What mail is sent with; None where none is sent.
@@ -42,5 +44,6 @@ class Parts:
     issuer: str
     audience: str
     scopes: frozenset[str] = field(default=frozenset())
+    clock_skew: timedelta = timedelta(0)
     sees_passwords: bool = True
     mail: MailOffice | None = None

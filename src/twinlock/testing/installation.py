@@ -89,7 +89,7 @@ def initialise(settings: Settings, *, clock: Clock) -> None:
     """Make the key file, and write the installation into its migrated database."""
     refuse_production(settings)
     create_key_file(settings.secret_keys_file)
-    with closing(Database(settings.database_url)) as database:
+    with closing(Database(settings.database_url, has_pooler=settings.database_pooler)) as database:
         keyring = Keyring(load_master_keys(settings))
         create_installation(database, keyring, OPERATOR, now=clock())
 

@@ -217,6 +217,7 @@ class Sight:
             issuer=self._parts.issuer,
             audience=self._parts.audience,
             now=now,
+            ahead=self._parts.clock_skew,
         )
 
     def _glance(self, session_id: str) -> Glance:
