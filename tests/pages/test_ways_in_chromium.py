@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.factors.suite import code_in
 from tests.pages.chromium import DESKTOP, NARROW, PHONE, Walk, chromium, serving, walking
 from tests.support.house import OPERATOR, PASSWORD, House
 from twinlock.core.proof import Acr
@@ -16,6 +17,7 @@ from twinlock.testing.mail import MailTrap
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
+JOHN = "johndoe@example.com"
 NEW_PASSWORD = "a purple bicycle under water"
 WAYS = [
     pytest.param(PHONE, "dark", True, id="phone-dark"),
@@ -25,7 +27,7 @@ WAYS = [
 ]
 
 
-async def link(walk: Walk, to: str = "johndoe@example.com") -> str:
+async def link(walk: Walk, to: str = JOHN) -> str:
     trap = MailTrap(lambda: walk.house.auth)
     return urlsplit(await asyncio.to_thread(trap.link, to)).path
 
@@ -185,4 +187,37 @@ async def test_the_ways_read_from_right_to_left(
             await walk.go("/factors/new", "choose")
             await walk.press("form[action$=totp] button", "enrollment")
 
+    assert not walk.seen, "\n".join(walk.seen)
+
+
+@pytest.mark.parametrize("size,scheme,javascript", WAYS)
+async def test_codes_by_mail_are_accessible(
+    local: House, listener: socket.socket, size: tuple[int, int], scheme: str, *, javascript: bool
+) -> None:
+    house = local.again(email_codes_enabled=True)
+    trap = MailTrap(lambda: house.auth)
+    async with serving(house, listener), chromium() as browser:
+        house.create()
+        async with walking(browser, house, size, scheme, javascript=javascript) as walk:
+            await walk.go("/factors/new")
+            await walk.sign_in()
+            await walk.check("choose-mailed")
+            await walk.press("form[action$=email_code] button", "mailed-set-up")
+            await walk.page.fill("#answer", "000000")
+            await walk.press("form button.main", "mailed-set-up-denied")
+            await walk.page.fill("#answer", await asyncio.to_thread(code_in, trap, JOHN))
+            await walk.press("form button.main")
+            await walk.go("/account", "security-mailed")
+            await walk.press("form[action$=logout] button")
+            await walk.go("/login")
+            await walk.sign_in()
+            await walk.check("mailed")
+            await walk.press("form[action$=send] button", "mailed-sent")
+            await walk.page.fill("#answer", "000000")
+            await walk.press("form button.main", "mailed-denied")
+            await walk.page.fill("#answer", await asyncio.to_thread(code_in, trap, JOHN))
+            await walk.press("form button.main")
+            landed = urlsplit(walk.page.url).path
+
+    assert landed == "/account"
     assert not walk.seen, "\n".join(walk.seen)

@@ -19,11 +19,13 @@ from twinlock.pages.paths import own_path, with_query
 from twinlock.pages.shown import page
 from twinlock.web.runtime import Runtime
 
-METHODS: Final = ("passkey", "totp")
+METHODS: Final = ("passkey", "totp", "email_code")
 """What is enrolled by pages, in the order in which people are offered it."""
-_LABELS: Final = {"passkey": "Passkey", "totp": "Authenticator app"}
+_MAILED: Final = "email_code"
+_LABELS: Final = {"passkey": "Passkey", "totp": "Authenticator app", "email_code": "E-mail"}
 _MAX_LABEL: Final = 64
 _MAX_URI: Final = 4096
+_MAX_ADDRESS: Final = 320
 _MAX_ANSWER: Final = 1024
 
 
@@ -59,6 +61,7 @@ class Typed:
     shown: str = field(repr=False)
     label: str
     answer: object = field(repr=False)
+    sent_to: str = ""
 
     @classmethod
     def of(cls, form: Fields, method: str) -> "Typed":
@@ -71,6 +74,7 @@ class Typed:
             form.text("shown"),
             label,
             credentials.credential_in(form) if is_passkey else form.text("answer")[:_MAX_ANSWER],
+            form.line("sent_to", max_length=_MAX_ADDRESS),
         )
 
 
@@ -105,6 +109,8 @@ def begun_page(
             enrollment=begun.handle,
             options=credentials.written(begun.options),
         )
+    if method == _MAILED:
+        return _mailed_page(request, place, begun.handle, str(begun.options["sent_to"]))
     return _key_page(request, runtime, place, begun.handle, str(begun.options["uri"]))
 
 
@@ -112,6 +118,11 @@ def again_page(
     request: Request, runtime: Runtime, place: Place, method: str, typed: Typed, error: str
 ) -> HTMLResponse:
     """Show the same key after a wrong code; a passkey begins anew."""
+    if method == _MAILED:
+        label = typed.label
+        return _mailed_page(
+            request, place, typed.handle, typed.sent_to, status=400, error=error, label=label
+        )
     expected = _shown(runtime, place, typed.handle, typed.uri)
     is_ours = compare_digest(typed.shown.encode("utf-8", "replace"), expected.encode())
     if method == credentials.METHOD or not is_ours:
@@ -130,7 +141,7 @@ def again_page(
 
 def over_page(request: Request, place: Place, method: str) -> HTMLResponse:
     """Say that an enrollment was confirmed too late or too often."""
-    is_key = method != credentials.METHOD
+    is_key = method == "totp"
     return page(request, "factors/over.html", status=400, place=place, is_key=is_key)
 
 
@@ -160,6 +171,28 @@ def codes_page(
         check=with_query(check, next=own_path(there)),
         made_at=now,
         done=None,
+    )
+
+
+def _mailed_page(
+    request: Request,
+    place: Place,
+    handle: str,
+    sent_to: str,
+    *,
+    status: int = 200,
+    error: str | None = None,
+    label: str = "",
+) -> HTMLResponse:
+    return page(
+        request,
+        "factors/email_code.html",
+        status=status,
+        place=place,
+        enrollment=handle,
+        sent_to=sent_to,
+        error=error,
+        label=label,
     )
 
 

@@ -1,9 +1,10 @@
 """``/login``: the page that asks for the password, and the pages that ask for the second factor."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
@@ -34,9 +35,11 @@ from twinlock.web.runtime import Runtime, runtime_of
 
 pages = page_router(prefix="/login")
 
+MAILED: Final = "email_code"
 METHODS: Final = {
     "passkey": "login/passkey.html",
     "totp": "login/totp.html",
+    MAILED: "login/email_code.html",
     "recovery_codes": "login/recovery_codes.html",
 }
 """The page of each method; a factor brings its own."""
@@ -53,23 +56,27 @@ class Begun:
     Attributes:
         methods: By what it may be answered; only for the links between the pages.
         denials: After as many as the login allows, there is nothing left to answer.
+        sent_to: Where a mailed code went, as its owner knows it again; empty before one was sent.
     """
 
     handle: str = field(repr=False)
     methods: tuple[str, ...]
     denials: int = 0
+    sent_to: str = ""
 
     @classmethod
     def of(cls, request: Request) -> "Begun | None":
         """Return the login that this browser has begun; None where it has run out."""
         parts = (cookies.read(request, cookies.LOGIN) or "").split("~")
-        if len(parts) != 3 or not parts[2].isdecimal():
+        if len(parts) != 4 or not parts[2].isdecimal():
             return None
-        return cls(parts[0], tuple(safe_methods(parts[1].split("."))), int(parts[2][:2]))
+        methods = tuple(safe_methods(parts[1].split(".")))
+        return cls(parts[0], methods, int(parts[2][:2]), unquote(parts[3]))
 
     def keep(self, response: Response, runtime: Runtime) -> Response:
         """Let the browser go on with it, for as long as a login may wait."""
-        value = f"{self.handle}~{'.'.join(self.methods)}~{self.denials}"
+        sent_to = quote(self.sent_to, safe="@").replace("~", "%7E")
+        value = f"{self.handle}~{'.'.join(self.methods)}~{self.denials}~{sent_to}"
         cookies.give(response, cookies.LOGIN, value, max_age=runtime.parts.lifetimes.pending_login)
         return response
 
@@ -191,6 +198,41 @@ async def answer(
             return _denied_answer(request, runtime, begun, method, there)
 
 
+@pages.post("/{method}/send")
+async def send_code(
+    method: str, request: Request, form: Form, runtime: Running, caller: From, now: Now
+) -> Response:
+    """Mail a code, which voids the one before."""
+    begun = Begun.of(request)
+    there = own_path(form.text("next"))
+    if begun is None or method != MAILED or method not in begun.methods:
+        return _run_out(request, there)
+    if not has_form_token(request, form):
+        return _answer_page(request, runtime, begun, method, there, status=403, error="stale")
+    sent = await runtime.workers.run(
+        runtime.answering.begin_again, begun.handle, method, caller, now=now
+    )
+    match sent:
+        case Offered(options=options):
+            begun = replace(begun, sent_to=str((options or {}).get("sent_to", "")))
+            again = with_query(f"{runtime.prefix}/login/{method}", next=there)
+            return begun.keep(see_other(again), runtime)
+        case Throttled() as wait:
+            shown = _answer_page(
+                request,
+                runtime,
+                begun,
+                method,
+                there,
+                status=429,
+                error="wait",
+                wait=minutes(wait),
+            )
+            return throttled(shown, wait)
+        case Denied():
+            return denied(_run_out(request, there, status=401))
+
+
 def _second_step(runtime: Runtime, required: SecondFactorRequired, there: str | None) -> Response:
     methods = safe_methods([offered.method for offered in required.methods])
     begun = Begun(required.handle, tuple(methods))
@@ -205,7 +247,7 @@ def _denied_answer(
     if method == credentials.METHOD:  # a new challenge is asked for, by the page that follows
         path = with_query(f"{runtime.prefix}/login/{method}", next=there)
         return see_other(path, note="passkey_denied")
-    after = Begun(begun.handle, begun.methods, begun.denials + 1)
+    after = replace(begun, denials=begun.denials + 1)
     if after.denials >= runtime.parts.lifetimes.max_answers:
         return denied(_run_out(request, there, status=401))
     shown = _answer_page(request, runtime, begun, method, there, status=401, error="denied")
@@ -277,6 +319,7 @@ def _answer_page(
     status: int = 200,
     error: str | None = None,
     options: Mapping[str, Any] | None = None,
+    wait: int = 0,
 ) -> HTMLResponse:
     secret = form_secret(request)
     response = page(
@@ -290,6 +333,9 @@ def _answer_page(
         next=there or "",
         error=error,
         can_remember=True,
+        sent_to=begun.sent_to,
+        lasts=int(runtime.parts.lifetimes.email_code.total_seconds() // 60),
+        minutes=wait,
         again=with_query(f"{runtime.prefix}/login", next=there),
         ways=[
             {"method": other, "path": with_query(f"{runtime.prefix}/login/{other}", next=there)}

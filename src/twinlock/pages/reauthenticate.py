@@ -7,12 +7,12 @@ from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 
 from twinlock.core.principal import User
-from twinlock.flows.outcomes import Denied, SignedIn, Throttled
+from twinlock.flows.outcomes import Denied, Offered, SignedIn, Throttled
 from twinlock.flows.reauthentication import PASSWORD, PasswordCounted, ReauthenticationBegun
 from twinlock.pages import credentials
 from twinlock.pages.forms import Form
 from twinlock.pages.paths import HOME, own_path, with_query
-from twinlock.pages.replies import denied, see_other, throttled, with_session
+from twinlock.pages.replies import denied, minutes, see_other, throttled, with_session
 from twinlock.pages.routes import page_router
 from twinlock.pages.shown import page, safe_methods
 from twinlock.pages.visitor import Acting, Looking, SeeOtherError, Visitor
@@ -92,6 +92,48 @@ async def answer(
     return throttled(response, outcome) if isinstance(outcome, Throttled) else denied(response)
 
 
+@pages.post("/{method}/send")
+async def send_code(
+    method: str,
+    visitor: Acting,
+    request: Request,
+    form: Form,
+    runtime: Running,
+    caller: From,
+    now: Now,
+) -> Response:
+    """Mail a code, which voids the one before."""
+    there = own_path(form.text("next"))
+    handle = form.text("reauthentication")[:_MAX_HANDLE]
+    methods = safe_methods(form.text("methods").split("."))
+    if method not in methods:
+        raise SeeOtherError(with_query(f"{runtime.prefix}/reauthenticate", next=there))
+    sent = await runtime.workers.run(
+        runtime.reauthentication.begin_again, visitor.user, handle, method, caller, now=now
+    )
+    match sent:
+        case Offered(options=options):
+            return _question(
+                request, visitor, runtime, method, handle, there, methods, options=options
+            )
+        case Throttled() as wait:
+            shown = _question(
+                request,
+                visitor,
+                runtime,
+                method,
+                handle,
+                there,
+                methods,
+                status=429,
+                error="wait",
+                wait=minutes(wait),
+            )
+            return throttled(shown, wait)
+        case Denied():
+            raise SeeOtherError(with_query(f"{runtime.prefix}/reauthenticate", next=there))
+
+
 async def _by_password(
     runtime: Runtime, visitor: Visitor, handle: str, password: str, caller: From, now: Now
 ) -> SignedIn | Denied | Throttled:
@@ -127,12 +169,15 @@ def _question(
     status: int = 200,
     error: str | None = None,
     options: Mapping[str, Any] | None = None,
+    wait: int = 0,
 ) -> HTMLResponse:
     start = f"{runtime.prefix}/reauthenticate"
     fields: dict[str, Any] = {
         "method": method,
         "options": credentials.written(options),
         "handle": handle,
+        "sent_to": (options or {}).get("sent_to", ""),
+        "minutes": wait,
         "methods": ".".join(methods),
         "next": there or "",
         "again": with_query(start, next=there),

@@ -159,7 +159,11 @@ def page(request: Request, template: str, *, status: int = 200, **shown: Any) ->
 
 def safe_methods(offered: Sequence[str]) -> list[str]:
     """Return the methods that have a page, in the order in which people are asked for them."""
-    return [method for method in ("passkey", "totp", "recovery_codes") if method in offered]
+    return [
+        method
+        for method in ("passkey", "totp", "email_code", "recovery_codes")
+        if method in offered
+    ]
 
 
 @pass_context
