@@ -297,6 +297,7 @@ def build_runtime(
         factor_resets=flows.factor_resets,
         security=OwnSecurity(parts, flows.verifying),
         console=Console(parts, flows.changes),
+        policy_administration=flows.policy_administration,
         devices=TrustedDevices(parts),
         health=Health(parts, flows.keys),
         origin=OwnOrigin(settings.base_url, other_origins=settings.cors_origins),

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from tests.pages.browser import Browser
 from tests.support.house import OPERATOR, House
 from twinlock.accounts.directory import Account
 from twinlock.audit import store as audit
@@ -36,6 +37,15 @@ def enroll(house: House, username: str, label: str = "Phone") -> FakeAuthenticat
     )
     house.clock.advance(seconds=30)
     return phone
+
+
+def signed_in(house: House, username: str, phone: FakeAuthenticator) -> Browser:
+    """Sign in with both factors in a browser of its own."""
+    browser = Browser(house.client())
+    browser.sign_in(username)
+    browser.send("/login/totp", answer=phone.code(house.now))
+    house.clock.advance(seconds=30)
+    return browser
 
 
 def happen(house: House, type_: EventType, account: Account, *, ago: timedelta) -> None:

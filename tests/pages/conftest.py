@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.pages.administered import enroll, signed_in
 from tests.pages.browser import Browser
 from tests.support.house import Enrolled, House
+from twinlock.testing.authenticator import FakeAuthenticator
 
 
 @pytest.fixture
@@ -50,3 +52,16 @@ def local(tmp_path: Path, migrated_sqlite: Path, listener: socket.socket) -> Hou
         base_url=f"http://localhost:{port}",
         service_name="Harbour Records",
     )
+
+
+@pytest.fixture
+def root(sqlite_house: House, client: TestClient) -> FakeAuthenticator:
+    """The authenticator app of an admin named root."""
+    sqlite_house.create("root", roles=("admin",), full_name="Ana Ruiz")
+    return enroll(sqlite_house, "root")
+
+
+@pytest.fixture
+def console(sqlite_house: House, root: FakeAuthenticator) -> Browser:
+    """The browser of an admin who has just shown both factors."""
+    return signed_in(sqlite_house, "root", root)

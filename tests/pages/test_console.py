@@ -9,28 +9,7 @@ from tests.pages.browser import Browser
 from tests.support.house import OPERATOR, PASSWORD, Enrolled, House, token
 from twinlock.flows import account_listing, tallying
 from twinlock.flows.account_listing import Wanted, find_accounts
-
-
-@pytest.fixture
-def root(sqlite_house: House, client: TestClient) -> Enrolled:
-    """An admin with an authenticator app."""
-    sqlite_house.create("root", roles=("admin",), full_name="Ana Ruiz")
-    return sqlite_house.enroll(client, "root")
-
-
-@pytest.fixture
-def console(sqlite_house: House, root: Enrolled) -> Browser:
-    """The browser of an admin who has just shown both factors."""
-    return signed_in(sqlite_house, root)
-
-
-def signed_in(house: House, enrolled: Enrolled) -> Browser:
-    """Sign in with both factors in a browser of its own."""
-    browser = Browser(house.client())
-    house.clock.advance(seconds=30)
-    browser.sign_in(enrolled.account.username)
-    browser.send("/login/totp", answer=enrolled.phone.code(house.now))
-    return browser
+from twinlock.testing.authenticator import FakeAuthenticator
 
 
 def test_who_is_no_admin_is_told_so(
@@ -47,21 +26,20 @@ def test_who_is_no_admin_is_told_so(
 
 
 def test_nobody_is_led_to_the_sign_in_and_back(
-    sqlite_house: House, client: TestClient, root: Enrolled
+    sqlite_house: House, client: TestClient, root: FakeAuthenticator
 ) -> None:
     browser = Browser(sqlite_house.client())
     browser.open("/admin/accounts?q=jo")
     assert browser.path.startswith("/login?next=")
 
-    sqlite_house.clock.advance(seconds=30)
     browser.send("/login", username="root", password=PASSWORD)
-    browser.send("/login/totp", answer=root.phone.code(sqlite_house.now))
+    browser.send("/login/totp", answer=root.code(sqlite_house.now))
 
     assert browser.path == "/admin/accounts?q=jo"
 
 
 def test_a_stale_admin_proves_again_and_comes_back(
-    sqlite_house: House, console: Browser, root: Enrolled
+    sqlite_house: House, console: Browser, root: FakeAuthenticator
 ) -> None:
     sqlite_house.clock.advance(minutes=9, seconds=59)
     assert console.open("/admin").status_code == 200
@@ -69,7 +47,7 @@ def test_a_stale_admin_proves_again_and_comes_back(
 
     console.open("/admin/accounts?q=ro&state=active")
     assert console.path.startswith("/reauthenticate?next=")
-    console.send("/reauthenticate/totp", answer=root.phone.code(sqlite_house.now))
+    console.send("/reauthenticate/totp", answer=root.code(sqlite_house.now))
 
     assert console.path == "/admin/accounts?q=ro&state=active"
     assert "Ana Ruiz" in console.text
@@ -90,7 +68,7 @@ def test_an_admin_without_second_factor_is_led_to_one(
 
 
 def test_a_demoted_admin_is_out_at_once(
-    sqlite_house: House, console: Browser, root: Enrolled
+    sqlite_house: House, console: Browser, root: FakeAuthenticator
 ) -> None:
     sqlite_house.create("second", roles=("admin",))
     assert console.open("/admin").status_code == 200

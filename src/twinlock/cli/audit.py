@@ -1,10 +1,8 @@
 """``twinlock audit``: list, export and verify the log of what happened."""
 
-import csv
-import json
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final
@@ -15,21 +13,15 @@ from sqlalchemy import Row
 from twinlock.audit.events import EventType
 from twinlock.audit.store import NEWEST
 from twinlock.cli import output
-from twinlock.cli.lines import json_line
 from twinlock.config.settings import Settings
 from twinlock.core import clock
-from twinlock.flows import auditing, chaining
+from twinlock.flows import auditing, chaining, event_lines
 from twinlock.flows.chaining import Damage, Damaged, Head, Verification
 from twinlock.flows.event_ids import moment_of
 
 app = output.group("List, export and verify the log of what happened.")
 
-_COLUMNS: Final = (
-    "id", "at", "type", "subject", "username", "actor", "reason", "method", "session_id", "ip",
-    "user_agent", "count", "details",
-)  # fmt: skip
 _SPANS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _HEAD: Final = re.compile(r"([1-9][0-9]{0,8}):([0-9a-f]{64})")
 
 
@@ -126,12 +118,15 @@ def export_events(
 ) -> None:
     """Write events to standard output, the oldest first."""
     oldest = _read_since(since)
-    write = _json_writer() if as_json or format_ is ExportFormat.JSONL else _csv_writer()
+    is_json = as_json or format_ is ExportFormat.JSONL
+    line_of = event_lines.json_line if is_json else event_lines.csv_line
+    if not is_json:
+        sys.stdout.write(event_lines.csv_heading())
     with output.opened() as flows, output.progress("Exporting") as progress:
         total = auditing.count_events(flows.parts, since=oldest)
         events = auditing.export_events(flows.parts, since=oldest)
         for number, row in enumerate(events, start=1):
-            write(_facts(row, None))
+            sys.stdout.write(line_of(row))
             progress(min(1.0, number / max(1, total)))
 
 
@@ -168,50 +163,7 @@ def verify_events(
 
 
 def _facts(row: Row[Any], username: str | None) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "at": row.at,
-        "type": row.type,
-        "subject": row.subject_id,
-        "username": username,
-        "actor": row.actor,
-        "reason": row.reason,
-        "method": row.method,
-        "session_id": row.session_id,
-        "ip": row.ip,
-        "user_agent": row.user_agent,
-        "count": row._mapping["count"],
-        "details": json.loads(row.details),
-    }
-
-
-def _json_writer() -> Callable[[dict[str, Any]], object]:
-    return lambda facts: sys.stdout.write(json_line(_without_name(facts)))
-
-
-def _csv_writer() -> Callable[[dict[str, Any]], object]:
-    columns = [column for column in _COLUMNS if column != "username"]
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
-    return lambda facts: writer.writerow(_csv_cell(facts[column]) for column in columns)
-
-
-def _without_name(facts: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in facts.items() if key != "username"}
-
-
-def _csv_cell(value: object) -> str:
-    """Return a cell that neither a terminal nor a spreadsheet takes for a command."""
-    match value:
-        case None:
-            return ""
-        case datetime():
-            return value.isoformat().replace("+00:00", "Z")
-        case dict():
-            return json.dumps(value)
-        case _:
-            text = output.safe(str(value))
-            return f"'{text}" if text.startswith(_FORMULA) else text
+    return {**event_lines.facts_of(row), "username": username}
 
 
 def _verification_lines(found: Verification) -> Iterable[str]:

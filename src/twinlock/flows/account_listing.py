@@ -134,8 +134,16 @@ def find_accounts(parts: Parts, wanted: Wanted, *, cursor: str | None, limit: in
     Raises:
         InvalidCursorError: The cursor is not one of this list.
     """
-    place = None if cursor is None else _read(cursor)
-    return parts.database.reading(_find, wanted, place, limit=limit)
+    return parts.database.reading(find_in, wanted, cursor=cursor, limit=limit)
+
+
+def find_in(db: Connection, wanted: Wanted, *, cursor: str | None, limit: int) -> FoundPage:
+    """Do the same within somebody else's reading.
+
+    Raises:
+        InvalidCursorError: The cursor is not one of this list.
+    """
+    return _find(db, wanted, None if cursor is None else _read(cursor), limit=limit)
 
 
 def _find(db: Connection, wanted: Wanted, place: _Place | None, *, limit: int) -> FoundPage:

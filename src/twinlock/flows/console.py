@@ -1,8 +1,13 @@
 """What the admin console shows, in one place for whoever draws it."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
 
+from sqlalchemy import Connection, Row
+
+from twinlock.core.principal import User
 from twinlock.core.proof import SubjectId
 from twinlock.flows.account_listing import FoundPage, Wanted, find_accounts
 from twinlock.flows.attention import Point, read_attention
@@ -10,6 +15,21 @@ from twinlock.flows.changes import Changes
 from twinlock.flows.figures import Figures, read_figures
 from twinlock.flows.overview import Overview, read_overview_of
 from twinlock.flows.parts import Parts
+from twinlock.flows.policy_preview import Preview, preview
+from twinlock.mail import store as outbox
+from twinlock.policies.policy import Kind, Policy
+
+NEWEST_MAIL: Final = (datetime(9999, 1, 1, tzinfo=UTC), "")
+"""A place that lies after every mail's."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailPage:
+    """Some mails, without what they say, and the names of the accounts they are about."""
+
+    mails: Sequence[Row[Any]]
+    usernames: Mapping[str, str]
+    is_full: bool
 
 
 class Console:
@@ -35,3 +55,40 @@ class Console:
     def open(self, subject: SubjectId, *, now: datetime) -> Overview | None:
         """Return everything about one account; None where there is none."""
         return read_overview_of(self._parts, self._changes, subject, now=now)
+
+    def list_policies(self) -> Sequence[tuple[Policy, str | None]]:
+        """Return every policy, with the username of the account that it is for."""
+        return self._parts.database.reading(self._list_policies)
+
+    def _list_policies(self, db: Connection) -> list[tuple[Policy, str | None]]:
+        found: list[tuple[Policy, str | None]] = []
+        for policy in self._parts.policies.read(db):
+            is_one = policy.kind is Kind.ACCOUNT
+            account = self._parts.accounts.get(db, SubjectId(policy.name)) if is_one else None
+            found.append((policy, account.username if account else None))
+        return found
+
+    def preview_policy(self, new: Policy, admin: User, *, since: str, now: datetime) -> Preview:
+        """Return whom a policy would hit."""
+        return preview(self._parts, new, admin, since=since, now=now)
+
+    def list_mails(
+        self, *, only_waiting: bool, before: tuple[datetime, str] = NEWEST_MAIL, limit: int
+    ) -> MailPage:
+        """Return a page of the outbox: the newest first, or what is tried next."""
+        return self._parts.database.reading(
+            self._list_mails, only_waiting=only_waiting, before=before, limit=limit
+        )
+
+    def _list_mails(
+        self, db: Connection, *, only_waiting: bool, before: tuple[datetime, str], limit: int
+    ) -> MailPage:
+        if only_waiting:
+            mails = outbox.list_waiting(db, limit=limit)
+        else:
+            mails = outbox.list_mails(db, before=before, limit=limit)
+        names = {}
+        for one in {mail.subject_id for mail in mails if mail.subject_id}:
+            if account := self._parts.accounts.get(db, SubjectId(one)):
+                names[one] = account.username
+        return MailPage(mails, names, len(mails) == limit)

@@ -106,18 +106,21 @@ def read_figures(parts: Parts, *, now: datetime) -> Figures:
 
 def _read(db: Connection, *, now: datetime) -> Figures:
     created = search.count_created(db, since=now - timedelta(days=_WEEK), limit=COUNTED_AT_ONCE)
-    everybody = search.count_created(db, since=_BEGINNING, limit=COUNTED_AT_ONCE + 1)
-    if everybody <= COUNTED_AT_ONCE:
-        accounts = Count(everybody)
-        holders = Count(authenticators.count_holders(db, limit=COUNTED_AT_ONCE))
-    else:
-        accounts, holders = _counted(db, ACCOUNTS), _counted(db, HOLDERS)
+    accounts, holders = read_population(db)
     return Figures(
         accounts=accounts,
         with_factor=holders,
         new_accounts=Count(created, is_floor=created == COUNTED_AT_ONCE),
         days=_days(db, now=now),
     )
+
+
+def read_population(db: Connection) -> tuple[Count, Count]:
+    """Return how many accounts there are, and how many have a second factor."""
+    everybody = search.count_created(db, since=_BEGINNING, limit=COUNTED_AT_ONCE + 1)
+    if everybody > COUNTED_AT_ONCE:
+        return _counted(db, ACCOUNTS), _counted(db, HOLDERS)
+    return Count(everybody), Count(authenticators.count_holders(db, limit=COUNTED_AT_ONCE))
 
 
 def _counted(db: Connection, kind: str) -> Count:

@@ -9,6 +9,8 @@ from sqlalchemy import Connection
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core import clock
+from twinlock.core.principal import User
+from twinlock.flows.acting import hold_admin
 from twinlock.flows.parts import Parts
 from twinlock.sessions import store as sessions
 from twinlock.tokens import rotation, store
@@ -78,25 +80,39 @@ class Keys:
         """Return every key, the newest first."""
         return self._parts.database.reading(store.find_all)
 
-    def rotate(self, caller: Caller, *, now: datetime) -> KeySet:
-        """Sign with a new key from now on; the old one's tokens live on."""
-        self._parts.database.transaction(self._rotate, caller, now=now)
+    def rotate(self, caller: Caller, *, admin: User | None = None, now: datetime) -> KeySet:
+        """Sign with a new key from now on; the old one's tokens live on.
+
+        Raises:
+            NoLongerAdminError: The *admin* who asks for it is one no longer.
+        """
+        self._parts.database.transaction(self._rotate, caller, admin, now=now)
         self._parts.marks.bump([_MARK])
         return self.load(now=now)
 
-    def retire(self, kid: str, caller: Caller, *, now: datetime) -> bool:
-        """Accept a key's tokens no longer; False when it signs, is retired, or is unknown."""
-        if not self._parts.database.transaction(self._retire, kid, caller, now=now):
+    def retire(self, kid: str, caller: Caller, *, admin: User | None = None, now: datetime) -> bool:
+        """Accept a key's tokens no longer; False when it signs, is retired, or is unknown.
+
+        Raises:
+            NoLongerAdminError: The *admin* who asks for it is one no longer.
+        """
+        if not self._parts.database.transaction(self._retire, kid, caller, admin, now=now):
             return False
         self._parts.marks.bump_all()
         self.load(now=now)
         return True
 
-    def _rotate(self, tx: Connection, caller: Caller, *, now: datetime) -> None:
+    def _rotate(self, tx: Connection, caller: Caller, admin: User | None, *, now: datetime) -> None:
+        if admin is not None:
+            hold_admin(tx, self._parts, admin)
         if rotation.rotate(tx, self._parts.keyring, now=now):
             audit.record(tx, Event(EventType.KEY_ROTATED, now, caller))
 
-    def _retire(self, tx: Connection, kid: str, caller: Caller, *, now: datetime) -> bool:
+    def _retire(
+        self, tx: Connection, kid: str, caller: Caller, admin: User | None, *, now: datetime
+    ) -> bool:
+        if admin is not None:
+            hold_admin(tx, self._parts, admin)
         if not store.retire(tx, kid, now=now):
             return False
         sessions.mark_every_changed(tx)

@@ -8,7 +8,9 @@ from sqlalchemy import Connection
 from twinlock.accounts.directory import Account
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
+from twinlock.core.principal import User
 from twinlock.core.proof import Acr
+from twinlock.flows.acting import hold_admin
 from twinlock.flows.demands import demands_of
 from twinlock.flows.outcomes import Refused
 from twinlock.flows.parts import Parts
@@ -36,21 +38,32 @@ class PolicyAdministration:
         """Return what an account needs, and by which policies."""
         return self._parts.database.reading(demands_of, self._parts, account, now=now)
 
-    def set_policy(self, new: Policy, caller: Caller, *, now: datetime) -> Policy | Refused:
-        """Set the policy of its target, in place of an older one."""
-        if not self._can_be_met(new):
+    def set_policy(
+        self, new: Policy, caller: Caller, *, admin: User | None = None, now: datetime
+    ) -> Policy | Refused:
+        """Set the policy of its target, in place of an older one.
+
+        Raises:
+            NoLongerAdminError: The *admin* who asks for it is one no longer.
+        """
+        if not self.can_be_met(new):
             return NOTHING_ENROLLABLE
-        return self._told(self._parts.database.transaction(self._set, new, caller, now=now))
+        return self._told(self._parts.database.transaction(self._set, new, caller, admin, now=now))
 
     def remove_policy(
-        self, kind: Kind, name: str, caller: Caller, *, now: datetime
+        self, kind: Kind, name: str, caller: Caller, *, admin: User | None = None, now: datetime
     ) -> Policy | Refused:
-        """Remove the policy of a target."""
+        """Remove the policy of a target.
+
+        Raises:
+            NoLongerAdminError: The *admin* who asks for it is one no longer.
+        """
         return self._told(
-            self._parts.database.transaction(self._remove, kind, name, caller, now=now)
+            self._parts.database.transaction(self._remove, kind, name, caller, admin, now=now)
         )
 
-    def _can_be_met(self, new: Policy) -> bool:
+    def can_be_met(self, new: Policy) -> bool:
+        """Tell whether anything that may be enrolled would be enough."""
         return new.acr is Acr.AAL1 or any(
             factor.max_per_account > 0
             and (not new.methods or factor.method in new.methods)
@@ -64,16 +77,27 @@ class PolicyAdministration:
         return done
 
     def _set(
-        self, tx: Connection, new: Policy, caller: Caller, *, now: datetime
+        self, tx: Connection, new: Policy, caller: Caller, admin: User | None, *, now: datetime
     ) -> Policy | Refused:
+        if admin is not None:
+            hold_admin(tx, self._parts, admin)
         others = [one for one in self._parts.policies.read(tx) if one.target != new.target]
         if not self._parts.policies.write(tx, [*others, new], now=now):
             return CHANGED
         return self._changed(tx, EventType.POLICY_SET, new, caller, now=now)
 
     def _remove(
-        self, tx: Connection, kind: Kind, name: str, caller: Caller, *, now: datetime
+        self,
+        tx: Connection,
+        kind: Kind,
+        name: str,
+        caller: Caller,
+        admin: User | None,
+        *,
+        now: datetime,
     ) -> Policy | Refused:
+        if admin is not None:
+            hold_admin(tx, self._parts, admin)
         found = self._parts.policies.read(tx)
         old = next((one for one in found if (one.kind, one.name) == (kind, name)), None)
         if old is None:

@@ -9,7 +9,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 
 from twinlock.db.types import UtcDateTime
 from twinlock.mail.tables import outbox
@@ -102,6 +112,26 @@ RESEAL_MAIL = (
 )
 VOID_EVERY_MAIL = update(outbox).where(_WAITS).values(sealed=None)
 COUNT_WAITING = select(func.count(), func.min(outbox.c.created_at)).where(_WAITS)
+_SHOWN = select(
+    outbox.c.id,
+    outbox.c.kind,
+    outbox.c.subject_id,
+    outbox.c.attempts,
+    outbox.c.due_at,
+    outbox.c.expires_at,
+    outbox.c.delivered_at,
+    outbox.c.created_at,
+    _WAITS.label("waits"),
+)
+_OLDER = tuple_(outbox.c.created_at, outbox.c.id) < tuple_(
+    bindparam("before_moment", type_=UtcDateTime()), bindparam("before_id")
+)
+LIST_MAILS = (
+    _SHOWN.where(_OLDER)
+    .order_by(outbox.c.created_at.desc(), outbox.c.id.desc())
+    .limit(bindparam("limit"))
+)
+LIST_WAITING = _SHOWN.where(_WAITS).order_by(outbox.c.due_at).limit(bindparam("limit"))
 DELETE_OLD = delete(outbox).where(
     outbox.c.id.in_(
         select(outbox.c.id)
@@ -191,6 +221,17 @@ def count_waiting(db: Connection) -> Waiting:
     """Return how many mails wait, and since when."""
     mails, oldest = db.execute(COUNT_WAITING).one()
     return Waiting(mails, oldest)
+
+
+def list_mails(db: Connection, *, before: tuple[datetime, str], limit: int) -> Sequence[Row[Any]]:
+    """Return mails, the newest first, never what they say: who shows them must not know it."""
+    params = {"before_moment": before[0], "before_id": before[1], "limit": limit}
+    return db.execute(LIST_MAILS, params).all()
+
+
+def list_waiting(db: Connection, *, limit: int) -> Sequence[Row[Any]]:
+    """Return the mails that wait, the next to be tried first."""
+    return db.execute(LIST_WAITING, {"limit": limit}).all()
 
 
 def expire(tx: Connection, *, before: datetime, limit: int) -> int:

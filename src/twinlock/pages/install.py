@@ -25,7 +25,12 @@ from twinlock.pages import (
 )
 from twinlock.pages.admin import account as admin_account
 from twinlock.pages.admin import accounts as admin_accounts
+from twinlock.pages.admin import actions as admin_actions
+from twinlock.pages.admin import events as admin_events
+from twinlock.pages.admin import keys as admin_keys
+from twinlock.pages.admin import mail as admin_mail
 from twinlock.pages.admin import overview as admin_overview
+from twinlock.pages.admin import policies as admin_policies
 from twinlock.pages.assets import Assets
 from twinlock.pages.routes import HEADERS, error_page
 from twinlock.pages.shown import STATE, Pages
@@ -50,6 +55,11 @@ _MODULES = (
     admin_overview,
     admin_accounts,
     admin_account,
+    admin_actions,
+    admin_policies,
+    admin_events,
+    admin_keys,
+    admin_mail,
 )
 
 

@@ -47,6 +47,19 @@ NOTES: Final = {
         "We sent a link to the new address. Until you open it, nothing changes."
     ),
     "codes_kept": texts.mark("Your recovery codes are in a safe place."),
+    "account_unlocked": texts.mark("The account is unlocked."),
+    "account_signed_out": texts.mark("The account is signed out everywhere."),
+    "reset_cancelled": texts.mark("The reset is called off. Nothing was removed."),
+    "reset_approved": texts.mark("The reset is approved."),
+    "reset_requested": texts.mark("The reset waits for 24 hours now. You can call it off below."),
+    "roles_set": texts.mark("The roles are set."),
+    "account_enabled": texts.mark("The account is enabled."),
+    "account_disabled": texts.mark("The account is disabled. You can enable it again below."),
+    "account_deleted": texts.mark("The account is deleted."),
+    "policy_set": texts.mark("The policy is set."),
+    "policy_removed": texts.mark("The policy is removed."),
+    "key_rotated": texts.mark("A new key signs from now on."),
+    "key_retired": texts.mark("The key is retired. Its tokens are refused."),
 }
 """What a page says of the change that led to it."""
 ALARMS: Final = frozenset({"passkey_denied"})

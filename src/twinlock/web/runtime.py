@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # an application that has not started loads no database
     from twinlock.flows.own_sessions import OwnSessions
     from twinlock.flows.parts import Parts
     from twinlock.flows.passkey_login import PasskeyLogin
+    from twinlock.flows.policy_administration import PolicyAdministration
     from twinlock.flows.reauthentication import Reauthentication
     from twinlock.flows.recovery import Recovery
     from twinlock.flows.refresh import Refresh
@@ -88,6 +89,7 @@ class Runtime:
     factor_resets: FactorResets
     security: OwnSecurity
     console: Console
+    policy_administration: PolicyAdministration
     devices: TrustedDevices
     health: Health
     origin: OwnOrigin

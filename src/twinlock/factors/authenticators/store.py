@@ -51,6 +51,14 @@ FIND_METHODS = (
 )
 _HOLDERS = select(authenticator.c.subject_id).distinct().limit(bindparam("limit")).subquery()
 COUNT_HOLDERS = select(func.count()).select_from(_HOLDERS)
+_HOLDERS_OF = (
+    select(authenticator.c.subject_id)
+    .where(authenticator.c.method.in_(bindparam("methods", expanding=True)))
+    .distinct()
+    .limit(bindparam("limit"))
+    .subquery()
+)
+COUNT_HOLDERS_OF = select(func.count()).select_from(_HOLDERS_OF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +149,12 @@ def find_methods(
 def count_holders(db: Connection, *, limit: int) -> int:
     """Count accounts that have an authenticator, up to *limit*."""
     return db.execute(COUNT_HOLDERS, {"limit": limit}).scalar_one()
+
+
+def count_holders_of(db: Connection, methods: Sequence[str], *, limit: int) -> int:
+    """Count accounts that have an authenticator of some methods, up to *limit*."""
+    params = {"methods": list(methods), "limit": limit}
+    return db.execute(COUNT_HOLDERS_OF, params).scalar_one()
 
 
 def make_seal(

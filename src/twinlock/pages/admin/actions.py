@@ -1,0 +1,151 @@
+"""``/admin/accounts/{id}/{action}``: what an admin can do, each behind a page of its own."""
+
+from typing import Final
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse
+
+from twinlock.audit.events import Caller
+from twinlock.flows.outcomes import Refused
+from twinlock.flows.overview import Overview
+from twinlock.pages.admin.account import open_account
+from twinlock.pages.admin.admitted import ActingAdmin, Admin
+from twinlock.pages.admin.offers import NOTES, Action, offered
+from twinlock.pages.forms import Fields, Form
+from twinlock.pages.replies import see_other
+from twinlock.pages.routes import page_router
+from twinlock.pages.shown import page
+from twinlock.pages.visitor import SeeOtherError, Visitor
+from twinlock.web.acting import acting, run_as_admin
+from twinlock.web.deps import From, Now, Running
+from twinlock.web.problems import ProblemError
+from twinlock.web.runtime import Runtime
+
+pages = page_router(prefix="/admin/accounts")
+
+_MAX_ROLES: Final = 32
+_MAX_LINE: Final = 2048
+
+
+@pages.get("/{user_id}/{action}")
+async def ask(
+    user_id: str, action: str, admin: Admin, request: Request, runtime: Running, now: Now
+) -> HTMLResponse:
+    """Say what follows, with the numbers of now."""
+    found = await open_account(runtime, user_id, now=now)
+    return _question(request, admin, found, _chosen(runtime, action, found, admin))
+
+
+@pages.post("/{user_id}/{action}")
+async def act(
+    user_id: str,
+    action: str,
+    admin: ActingAdmin,
+    request: Request,
+    form: Form,
+    runtime: Running,
+    caller: From,
+    now: Now,
+) -> Response:
+    """Do it, if the account still is as it was shown."""
+    found = await open_account(runtime, user_id, now=now)
+    chosen = _chosen(runtime, action, found, admin)
+    if form.text("seen") != str(found.account.generation):
+        return _question(request, admin, found, chosen, status=409, error="changed_meanwhile")
+    if chosen is Action.DELETE and form.text("username").strip() != found.account.username:
+        return _question(request, admin, found, chosen, status=400, error="other_name")
+    done = await _do(runtime, chosen, found, admin, form, acting(admin.user, caller), now=now)
+    if isinstance(done, Refused):
+        roles = form.text("roles")[:_MAX_LINE]
+        return _question(request, admin, found, chosen, status=400, error=done.code, roles=roles)
+    path = f"{runtime.prefix}/admin/accounts"
+    if chosen is not Action.DELETE:
+        path += f"/{found.account.subject}"
+    return see_other(path, note=NOTES[chosen])
+
+
+@pages.post("/{user_id}/sessions/{session_id}/end")
+async def end_session(
+    user_id: str, session_id: str, admin: ActingAdmin, runtime: Running, caller: From, now: Now
+) -> Response:
+    """Sign one session out; one that had ended already is what was wanted."""
+    found = await open_account(runtime, user_id, now=now)
+    work = runtime.administration.acting_as(admin.user)
+    by = acting(admin.user, caller)
+    await run_as_admin(runtime, work.end_sessions, found.account, session_id, by, now=now)
+    path = f"{runtime.prefix}/admin/accounts/{found.account.subject}"
+    return see_other(path, note="signed_out_there")
+
+
+async def _do(
+    runtime: Runtime,
+    action: Action,
+    found: Overview,
+    admin: Visitor,
+    form: Fields,
+    caller: Caller,
+    *,
+    now: Now,
+) -> object:
+    account, user = found.account, admin.user
+    work = runtime.administration.acting_as(user)
+    resets = runtime.factor_resets
+    match action:
+        case Action.UNLOCK:
+            return await run_as_admin(runtime, work.unlock, account, caller, now=now)
+        case Action.END_SESSIONS:
+            return await run_as_admin(runtime, work.end_sessions, account, None, caller, now=now)
+        case Action.CANCEL_RESET:
+            return await run_as_admin(runtime, resets.cancel, account, user, caller, now=now)
+        case Action.APPROVE_RESET:
+            return await run_as_admin(runtime, resets.approve, account, user, caller, now=now)
+        case Action.RESET:
+            return await run_as_admin(runtime, resets.request, account, user, caller, now=now)
+        case Action.ROLES:
+            roles = form.text("roles")[:_MAX_LINE].split()[:_MAX_ROLES]
+            return await run_as_admin(runtime, work.change, account, caller, roles=roles, now=now)
+        case Action.ENABLE:
+            return await run_as_admin(runtime, work.enable, account, caller, now=now)
+        case Action.DISABLE:
+            return await run_as_admin(runtime, work.disable, account, caller, now=now)
+        case Action.DELETE:
+            return await run_as_admin(runtime, work.delete, account, caller, now=now)
+
+
+def _chosen(runtime: Runtime, action: str, found: Overview, admin: Visitor) -> Action:
+    """Return what is to be done.
+
+    Raises:
+        ProblemError: 404, there is no such thing.
+        SeeOtherError: It is done already, or not for this admin; the account's page shows how
+            things are.
+    """
+    if action not in set(Action):
+        raise ProblemError(404, "not_found", "There is nothing here.")
+    if Action(action) not in offered(found, admin.user):
+        raise SeeOtherError(f"{runtime.prefix}/admin/accounts/{found.account.subject}")
+    return Action(action)
+
+
+def _question(
+    request: Request,
+    admin: Visitor,
+    found: Overview,
+    action: Action,
+    *,
+    status: int = 200,
+    error: str | None = None,
+    roles: str | None = None,
+) -> HTMLResponse:
+    return page(
+        request,
+        "admin/action.html",
+        status=status,
+        visitor=admin,
+        here="accounts",
+        action=action,
+        found=found,
+        account=found.account,
+        roles=" ".join(found.account.roles) if roles is None else roles,
+        error=error,
+    )
