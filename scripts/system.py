@@ -2,8 +2,8 @@
 
     python scripts/system.py [--check]
 
-The tests use PostgreSQL, and as judges that are not ours `oathtool` (codes), `zbarimg` (QR codes)
-and, where tests drive a browser, Chromium. Missing ones come from the system's own package
+The tests use PostgreSQL and nginx, as judges that are not ours `oathtool` (codes) and `zbarimg` (QR
+codes), and where they drive a browser, Chromium. Missing ones come from the system's own package
 manager if it may be used without a question; with `--check`, or if not, the answer is what to
 type. Needs nothing but Python itself.
 """
@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+POLICY = Path("/usr/sbin/policy-rc.d")
+NO_SERVICES = "#!/bin/sh\n# Written by Twinlock's scripts/system.py: start no services.\nexit 101\n"
 CLUSTERS = Path("/etc/postgresql-common/createcluster.conf")
 NO_CLUSTER = (
     "# Written by Twinlock's scripts/system.py: programs only.\ncreate_main_cluster = false\n"
@@ -71,6 +73,11 @@ def has_chromium() -> bool:
     return mac.exists() or any(shutil.which(name) for name in names if name)
 
 
+def nginx_program() -> str | None:
+    """Return nginx, which Debian puts where only administrators look."""
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
 def has_pip() -> bool:
     """Say whether `.venv` can be made: with uv, or with Python's own pip."""
     return bool(shutil.which("uv") or importlib.util.find_spec("ensurepip"))
@@ -105,6 +112,11 @@ def needs() -> list[Need]:
             "zbarimg",
             lambda: shutil.which("zbarimg") is not None,
             {"apt-get": "zbar-tools", "dnf": "zbar", "apk": "zbar", "brew": "zbar"},
+        ),
+        Need(
+            "nginx",
+            lambda: nginx_program() is not None,
+            {"apt-get": "nginx-light", "dnf": "nginx", "apk": "nginx", "brew": "nginx"},
         ),
     ]
     if has_browser_tests():
@@ -152,12 +164,17 @@ def install_commands(manager: str, packages: list[str]) -> list[list[str]]:
 def install(manager: str, packages: list[str]) -> bool:
     """Install *packages*; return whether that worked."""
     sudo = [] if manager == "brew" or os.geteuid() == 0 else ["sudo", "-n"]
-    is_ours = manager == "apt-get" and "postgresql" in packages and prevent_cluster(sudo)
+    is_apt = manager == "apt-get"
+    written = [
+        file
+        for file, text in ((CLUSTERS, NO_CLUSTER), (POLICY, NO_SERVICES))
+        if is_apt and write(sudo, file, text)
+    ]
     try:
         codes = [run([*sudo, *command]) for command in install_commands(manager, packages)]
     finally:
-        if is_ours:
-            run([*sudo, "rm", "-f", str(CLUSTERS)])
+        for file in written:
+            run([*sudo, "rm", "-f", str(file)])
     return codes[-1] == 0
 
 
@@ -168,20 +185,18 @@ def run(command: list[str]) -> int:
     return subprocess.run(command, stdin=quiet, stdout=quiet, check=False).returncode
 
 
-def prevent_cluster(sudo: list[str]) -> bool:
-    """Keep Debian's package from starting a database server; say whether we wrote a file for it.
+def write(sudo: list[str], file: Path, text: str) -> bool:
+    """Keep Debian's packages from starting servers; say whether we wrote a file for it.
 
-    A machine that already has the file has its own mind about clusters.
+    A machine that already has the file has its own mind about them.
     """
-    if CLUSTERS.exists():
+    if file.exists():
         return False
-    subprocess.run([*sudo, "mkdir", "-p", str(CLUSTERS.parent)], check=True)
+    subprocess.run([*sudo, "mkdir", "-p", str(file.parent)], check=True)
     subprocess.run(
-        [*sudo, "tee", str(CLUSTERS)],
-        input=NO_CLUSTER.encode(),
-        stdout=subprocess.DEVNULL,
-        check=True,
+        [*sudo, "tee", str(file)], input=text.encode(), stdout=subprocess.DEVNULL, check=True
     )
+    subprocess.run([*sudo, "chmod", "755", str(file)], check=True)
     return True
 
 

@@ -30,7 +30,7 @@ def put(folder: Path, *names: str) -> None:
 
 
 def test_what_is_missing_is_named_with_the_command_to_type(tmp_path: Path) -> None:
-    put(tmp_path, "apt-get", "uv", "initdb", "pg_ctl", "chromium")
+    put(tmp_path, "apt-get", "uv", "initdb", "pg_ctl", "chromium", "nginx")
 
     done = check(tmp_path)
 
@@ -41,7 +41,7 @@ def test_what_is_missing_is_named_with_the_command_to_type(tmp_path: Path) -> No
 
 
 def test_an_unknown_system_is_told_the_names(tmp_path: Path) -> None:
-    put(tmp_path, "uv", "initdb", "pg_ctl", "chromium", "oathtool")
+    put(tmp_path, "uv", "initdb", "pg_ctl", "chromium", "nginx", "oathtool")
 
     done = check(tmp_path)
 
@@ -50,7 +50,7 @@ def test_an_unknown_system_is_told_the_names(tmp_path: Path) -> None:
 
 
 def test_nothing_is_said_where_nothing_is_missing(tmp_path: Path) -> None:
-    put(tmp_path, "uv", "initdb", "pg_ctl", "chromium", "oathtool", "zbarimg")
+    put(tmp_path, "uv", "initdb", "pg_ctl", "chromium", "nginx", "oathtool", "zbarimg")
 
     done = check(tmp_path)
 

@@ -32,6 +32,7 @@ EXPIRE_EVENTS = delete(event).where(
     event.c.id.in_(
         select(event.c.id)
         .where(event.c.at < bindparam("older_than", type_=UtcDateTime()))
+        .order_by(event.c.at)
         .limit(bindparam("limit"))
     )
 )

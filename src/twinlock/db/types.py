@@ -69,7 +69,8 @@ def _now(element: database_now, compiler: Any, **kwargs: Any) -> str:
 
 @compiles(half_a_minute_ago)
 def _ago(element: half_a_minute_ago, compiler: Any, **kwargs: Any) -> str:
-    return "(clock_timestamp() - interval '30 seconds')"
+    # A subquery, which is asked once: compared with what may move, no index could be used.
+    return "(SELECT clock_timestamp() - interval '30 seconds')"
 
 
 # On SQLite, the text form of SQLAlchemy's own DateTime, so that both compare as text.

@@ -79,6 +79,7 @@ EXPIRE_DEVICES = delete(trusted_device).where(
     trusted_device.c.id.in_(
         select(trusted_device.c.id)
         .where(trusted_device.c.expires_at < bindparam("moment", type_=UtcDateTime()))
+        .order_by(trusted_device.c.expires_at)
         .limit(bindparam("limit"))
     )
 )

@@ -94,6 +94,7 @@ WIPE_EXPIRED = (
         outbox.c.id.in_(
             select(outbox.c.id)
             .where(_WAITS, outbox.c.expires_at <= bindparam("before", type_=UtcDateTime()))
+            .order_by(outbox.c.due_at)
             .limit(bindparam("limit"))
         )
     )
@@ -139,6 +140,7 @@ DELETE_OLD = delete(outbox).where(
             outbox.c.created_at < bindparam("before", type_=UtcDateTime()),
             outbox.c.sealed.is_(None),
         )
+        .order_by(outbox.c.created_at)
         .limit(bindparam("limit"))
     )
 )

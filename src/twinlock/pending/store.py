@@ -131,6 +131,7 @@ EXPIRE_PENDING = delete(pending).where(
     pending.c.digest.in_(
         select(pending.c.digest)
         .where(pending.c.expires_at < bindparam("moment", type_=UtcDateTime()))
+        .order_by(pending.c.expires_at)
         .limit(bindparam("limit"))
     )
 )

@@ -146,6 +146,7 @@ EXPIRE_SESSIONS = delete(session).where(
     session.c.id.in_(
         select(session.c.id)
         .where(session.c.expires_at < bindparam("moment", type_=UtcDateTime()))
+        .order_by(session.c.expires_at)
         .limit(bindparam("limit"))
     )
 )
@@ -156,6 +157,7 @@ EXPIRE_ENDED = delete(session).where(
             session.c.ended_at.is_not(None),
             session.c.ended_at < bindparam("before", type_=UtcDateTime()),
         )
+        .order_by(session.c.ended_at)
         .limit(bindparam("limit"))
     )
 )
