@@ -53,7 +53,7 @@ lock: ## Resolve pyproject.toml into requirements.lock (needs uv; UPGRADE=1 take
 		pyproject.toml -o requirements.lock
 	@$(PY) scripts/bootstrap.py
 
-bench: setup ## Measure against bare FastAPI, the tutorial and fastapi-users; one table
+bench: setup ## Measure against bare FastAPI and five other projects; one table
 	@$(BIN)/python -m benchmarks
 
 bench-full: setup ## Measure everything, the slow parts too

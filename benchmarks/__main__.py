@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from benchmarks import (
     footprint,
+    growth,
     guarded_request,
     login_cost,
     login_rate,
     login_storm,
     refusals,
     report,
+    revocations,
 )
 from benchmarks.postgres import postgres_url
 from benchmarks.processes import prepare_scratch
@@ -37,6 +39,14 @@ async def p1(effort: Effort) -> list[Result]:
     return await guarded_request.measure(rounds=effort.rounds(60, full=200), seconds=0.12)
 
 
+async def p2(effort: Effort) -> list[Result]:
+    return await revocations.measure(
+        reads=effort.rounds(60_000, full=1_000_000),
+        kills=effort.rounds(3, full=20),
+        first_sights=effort.rounds(600, full=1_600),
+    )
+
+
 async def p3(effort: Effort) -> list[Result]:
     with postgres_url("p3") as url:
         return await login_cost.measure(
@@ -52,6 +62,16 @@ async def p5(effort: Effort) -> list[Result]:
     return await login_storm.measure(rounds=effort.rounds(2, full=5), seconds=6)
 
 
+async def p6(effort: Effort) -> list[Result]:
+    with postgres_url("p6") as url:
+        return await growth.measure(
+            rounds=effort.rounds(4, full=12),
+            accounts=effort.rounds(100_000, full=1_000_000),
+            rows=effort.rounds(100_000, full=10_000_000),
+            postgres_url=url,
+        )
+
+
 async def p7(effort: Effort) -> list[Result]:
     return await refusals.measure(rounds=effort.rounds(20, full=80), seconds=0.15)
 
@@ -60,7 +80,16 @@ async def p8(effort: Effort) -> list[Result]:
     return await footprint.measure(rounds=effort.rounds(5, full=15))
 
 
-MEASURES: dict[str, Measure] = {"P1": p1, "P3": p3, "P4": p4, "P5": p5, "P7": p7, "P8": p8}
+MEASURES: dict[str, Measure] = {
+    "P1": p1,
+    "P2": p2,
+    "P3": p3,
+    "P4": p4,
+    "P5": p5,
+    "P6": p6,
+    "P7": p7,
+    "P8": p8,
+}
 
 
 def main() -> None:
@@ -78,6 +107,7 @@ def main() -> None:
         report.print_results(found)
         print(f"  ({name} took {time.monotonic() - begun:.0f} s)", flush=True)
         results += found
+    report.print_regressions(results)
     if not given.dry:
         report.keep(results, is_full=given.full)
 

@@ -3,7 +3,7 @@
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from benchmarks import installation, load
+from benchmarks import installation, load, peer_requests
 from benchmarks.load import Connection, Span
 from benchmarks.processes import SCRATCH, Server, serve
 from benchmarks.results import Result, compared
@@ -82,6 +82,10 @@ async def _targets(stack: AsyncExitStack, where: installation.Installation) -> l
         Target("layer and dependency", layered, load.get("/both", token=token)),
         Target("forward-auth", layered, load.get("/forward-auth", token=token), 204),
         Target("login server", login_server, load.get("/users/me", token=token)),
+        *(
+            Target(f"peer {name}", server, request)
+            for name, server, request in await peer_requests.readers(stack)
+        ),
     ]
 
 
@@ -101,7 +105,14 @@ def _results(found: dict[str, Target]) -> list[Result]:
         cpu("require", "CPU, `dependencies=[require(…)]` and `CurrentUser`", 1.30),
         cpu("layer", "CPU, behind the ASGI layer", 1.06),
         rate("layer", "requests/s, behind the ASGI layer", 0.94),
+        rate("forward-auth", "requests/s, forward-auth answer", 4.0),
         cpu("layer and dependency", "CPU, behind the layer and `CurrentUser`"),
         cpu("forward-auth", "CPU, forward-auth answer"),
         cpu("login server", "CPU, `/users/me` of the login server"),
+        *(
+            measured(name, f"{what}, the same route at {name.removeprefix('peer ')}")
+            for name in found
+            if name.startswith("peer ")
+            for measured, what in ((cpu, "CPU"), (rate, "requests/s"))
+        ),
     ]

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
-from benchmarks import installation, load, peers, signing_in
+from benchmarks import installation, load, peer_requests, peers, signing_in
 from benchmarks.installation import PASSWORD
 from benchmarks.load import Connection
 from benchmarks.processes import SCRATCH, Server, serve
@@ -65,27 +65,24 @@ def _ours(stack: AsyncExitStack) -> list[Target]:
 
 
 def _theirs(stack: AsyncExitStack) -> list[Target]:
-    python = peers.install()
-    if python is None:
-        return []
-
-    def users(name: str, **environment: str) -> Server:
-        database = SCRATCH / f"{name}.sqlite3"
-        database.unlink(missing_ok=True)
-        environment["BENCH_DATABASE"] = str(database)
-        app = "benchmarks.apps.fastapi_users_app:app"
-        return stack.enter_context(serve(app, name=name, python=python, environment=environment))
-
     users_form = {"username": "person7@example.com", "password": PASSWORD}
-    tutorial_form = {"username": "person0", "password": PASSWORD}
+    form = {"username": "person0", "password": PASSWORD}
     sign_in_users = partial(_post, load.post_form("/auth/jwt/login", users_form))
-    sign_in_tutorial = partial(_post, load.post_form("/token", tutorial_form))
-    tutorial = serve("benchmarks.apps.tutorial:app", name="p4-tutorial", python=python)
-    return [
-        Target("fastapi-users", users("p4-users"), sign_in_users),
-        Target("the same hash", users("p4-users-same", BENCH_HASH="same"), sign_in_users),
-        Target("tutorial", stack.enter_context(tutorial), sign_in_tutorial),
-    ]
+    sign_in = partial(_post, load.post_form("/token", form))
+    sign_in_allauth = partial(_post, load.post_json("/_allauth/app/v1/auth/login", form))
+    start = partial(peer_requests.start, stack)
+    found = (
+        ("fastapi-users", start(peers.FASTAPI_USERS, "fastapi_users_app"), sign_in_users),
+        (
+            "the same hash",
+            start(peers.FASTAPI_USERS, "fastapi_users_app", BENCH_HASH="same"),
+            sign_in_users,
+        ),
+        ("allauth", start(peers.ALLAUTH, "allauth_app"), sign_in_allauth),
+        ("crudauth", start(peers.CRUDAUTH, "crudauth_app"), sign_in),
+        ("tutorial", start(peers.TUTORIAL, "tutorial"), sign_in),
+    )
+    return [Target(name, server, door) for name, server, door in found if server]
 
 
 async def _post(request: bytes, connection: Connection) -> None:
@@ -140,6 +137,8 @@ def _results(rates: dict[str, list[float]], capacities: list[float]) -> list[Res
     against = {
         "fastapi-users": ("fastapi-users at its defaults", 9.0),
         "the same hash": ("fastapi-users with our hash", 1.3),
+        "allauth": ("django-allauth at its defaults", 12.0),
+        "crudauth": ("crudauth at its defaults", None),
         "tutorial": ("the tutorial (bcrypt 12)", None),
     }
     found += [

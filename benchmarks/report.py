@@ -13,6 +13,8 @@ from benchmarks.results import Result
 
 HISTORY = ROOT / "benchmarks" / "history.jsonl"
 PAGE = ROOT / "docs" / "performance.md"
+_COMPARED = 5
+_TOLERANCE = 0.05
 _BEGIN = "<!-- measured: begin -->"
 _END = "<!-- measured: end -->"
 
@@ -40,6 +42,39 @@ def keep(results: list[Result], *, is_full: bool) -> None:
     with HISTORY.open("a", encoding="utf-8") as history:
         history.write(json.dumps(line, ensure_ascii=False) + "\n")
     _write_page(_latest())
+
+
+def print_regressions(results: list[Result]) -> None:
+    """Print what came out worse than in the earlier runs of this kind of machine.
+
+    Worse means beyond every one of the last five runs, and by more than a twentieth: a busy
+    machine makes a single run worth little.
+    """
+    for one in results:
+        earlier = _earlier(one)[-_COMPARED:]
+        if len(earlier) < 2 or one.is_reached is None:
+            continue
+        less_is_better = one.at_most is not None
+        worst = max(earlier) if less_is_better else min(earlier)
+        limit = worst * (1 + _TOLERANCE if less_is_better else 1 - _TOLERANCE)
+        if (one.value > limit) if less_is_better else (one.value < limit):
+            print(
+                f"REGRESSION {one.goal_id} {one.what}: {_value(one)}, "
+                f"in the last {len(earlier)} runs {_number(min(earlier))}–{_number(max(earlier))}",
+                flush=True,
+            )
+
+
+def _earlier(one: Result) -> list[float]:
+    here = machine()
+    lines = [json.loads(text) for text in HISTORY.read_text(encoding="utf-8").splitlines()]
+    return [
+        found["number"]
+        for line in lines
+        if (line["machine"]["cores"], line["machine"]["python"]) == (here["cores"], here["python"])
+        for found in line["results"]
+        if (found["goal"], found["what"]) == (one.goal_id, one.what)
+    ]
 
 
 def machine() -> dict[str, Any]:
