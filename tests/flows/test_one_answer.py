@@ -1,7 +1,6 @@
 """A denied login is the same for every reason: in words, in header names, and in work done."""
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,12 +10,13 @@ from typing import ParamSpec, TypeVar
 
 import pytest
 from httpx2 import Response
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from tests.support.home import WRONG_CODE, WRONG_PASSWORD, Home, told
 from tests.support.house import OPERATOR, PASSWORD
 from twinlock.audit.events import Caller, EventType
 from twinlock.core.proof import Reason
+from twinlock.db.prepared import PreparedConnection
 from twinlock.flows.admission import Request
 from twinlock.flows.outcomes import Denied
 from twinlock.web.hash_pool import HashPool, Place
@@ -153,18 +153,19 @@ def counted_statements(home: Home) -> Iterator[list[str]]:
         if threading.current_thread().name.startswith("twinlock-db"):  # not the poll's
             statements.append(statement)
 
-    def trace(connection: sqlite3.Connection, *_: object) -> None:
-        connection.set_trace_callback(note)
+    connections = home.house.database._connections
+    take = connections._next
 
-    def leave(connection: sqlite3.Connection, *_: object) -> None:
-        connection.set_trace_callback(None)
+    def traced() -> PreparedConnection:
+        connection = take()
+        connection._driver.set_trace_callback(note)
+        return connection
 
-    engine = home.house.database.engine
-    event.listen(engine, "checkout", trace)
-    event.listen(engine, "checkin", leave)
+    connections._next = traced  # type: ignore[method-assign] # whichever comes next is heard
     yield statements
-    event.remove(engine, "checkout", trace)
-    event.remove(engine, "checkin", leave)
+    connections._next = take  # type: ignore[method-assign]
+    for opened in connections._idle:
+        opened._driver.set_trace_callback(None)
 
 
 class CountingPool(HashPool):

@@ -71,9 +71,13 @@ def test_revoking_reads_the_database_on_threads_of_its_own(sqlite_house: House) 
     forged = jws.serialize_compact(
         {"typ": "at+jwt", "alg": "ES256", "kid": new_id()}, "{}", _any_key()
     )
+
+    def note(*_: object) -> None:
+        threads.add(threading.current_thread().name)
+
     with sqlite_house.open() as client:
         engine = sqlite_house.database.engine
-        event.listen(engine, "checkout", lambda *_: threads.add(threading.current_thread().name))
+        event.listen(engine, "before_cursor_execute", note)
 
         answer = client.post("/revoke", data={"token": forged})
 

@@ -18,7 +18,7 @@ from twinlock.flows.outcomes import (
     SignedIn,
     Throttled,
 )
-from twinlock.web.deps import OWN_SITE, From, Now, Running, TrustedDevice, refuse_cookie_to_guest
+from twinlock.web.deps import OWN_SITE, BeginsStep, From, Now, Running, refuse_cookie_to_guest
 from twinlock.web.password_step import Submitted, submit_password
 from twinlock.web.problems import login_denied, problem, too_many_tries
 from twinlock.web.routes import router
@@ -116,16 +116,14 @@ class AnswerIn(BaseModel):
 async def log_in(
     http: HTTPConnection,
     body: LoginIn,
-    runtime: Running,
-    caller: From,
-    device: TrustedDevice,
-    now: Now,
+    step: BeginsStep,
 ) -> Response | BaseModel:
     """Sign in with a password; an account with a second factor is asked for it next."""
     refuse_cookie_to_guest(http, body.transport)
     submitted = Submitted(body.username, body.password)
-    request = Request(caller, body.transport, may_enroll=True, device=device)
-    match await submit_password(runtime, submitted, request, now=now):
+    runtime = step.runtime
+    request = Request(step.caller, body.transport, may_enroll=True, device=step.device)
+    match await submit_password(runtime, submitted, request, now=step.now):
         case SignedIn() as signed_in:
             return with_cookies(runtime, SignedInOut.of(signed_in), signed_in)
         case SecondFactorRequired() as required:
@@ -143,22 +141,20 @@ async def submit_answer(
     method: str,
     http: HTTPConnection,
     body: AnswerIn,
-    runtime: Running,
-    caller: From,
-    device: TrustedDevice,
-    now: Now,
+    step: BeginsStep,
 ) -> Response | BaseModel:
     """Answer the second-factor prompt of a pending login."""
     refuse_cookie_to_guest(http, body.transport)
+    runtime = step.runtime
     request = Request(
-        caller,
+        step.caller,
         body.transport,
         may_enroll=True,
-        device=device,
+        device=step.device,
         trust_device=body.trust_device,
     )
     outcome = await runtime.workers.run(
-        runtime.answering.submit_answer, body.login, method, body.answer, request, now=now
+        runtime.answering.submit_answer, body.login, method, body.answer, request, now=step.now
     )
     match outcome:
         case SignedIn() as signed_in:

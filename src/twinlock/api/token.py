@@ -1,5 +1,6 @@
 """``/token``, the OAuth 2.0 token endpoint: the tutorial's path, with everything behind it."""
 
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -22,11 +23,11 @@ from twinlock.flows.outcomes import (
     SignedIn,
     Throttled,
 )
-from twinlock.web.deps import From, Now, Running
+from twinlock.web.deps import caller as caller_in
 from twinlock.web.password_step import Submitted, submit_password
 from twinlock.web.problems import retry_after
 from twinlock.web.routes import TwinlockRoute, failed_closed, router
-from twinlock.web.runtime import Runtime
+from twinlock.web.runtime import Runtime, runtime_of
 
 SECOND_FACTOR: Final = "urn:twinlock:params:oauth:grant-type:second-factor"
 _MAX_FIELDS: Final = 32
@@ -121,8 +122,10 @@ api = router(OAuthRoute, tags=["token"])
 
 
 @api.post("/token", openapi_extra=_OPENAPI, responses=_RESPONSES, response_model=None)
-async def issue_token(request: Request, runtime: Running, caller: From, now: Now) -> Response:
+async def issue_token(request: Request) -> Response:
     """Exchange a password, a second factor or a refresh token for tokens."""
+    runtime = runtime_of(request)
+    caller, now = caller_in(request, runtime), runtime.clock()
     try:
         form = await read_form(request)
         if runtime.origin.is_cross_site(request, has_cookie=False):
@@ -183,7 +186,7 @@ def tokens(issued: IssuedTokens) -> JSONResponse:
     return JSONResponse(body)
 
 
-async def _password(form: Form, runtime: Runtime, caller: Caller, now: Now) -> Response:
+async def _password(form: Form, runtime: Runtime, caller: Caller, now: datetime) -> Response:
     submitted = Submitted(
         _required(form, "username"),
         _required(form, "password"),
@@ -195,7 +198,7 @@ async def _password(form: Form, runtime: Runtime, caller: Caller, now: Now) -> R
     return _answer(outcome, runtime)
 
 
-async def _second_factor(form: Form, runtime: Runtime, caller: Caller, now: Now) -> Response:
+async def _second_factor(form: Form, runtime: Runtime, caller: Caller, now: datetime) -> Response:
     outcome = await runtime.workers.run(
         runtime.answering.submit_answer,
         _required(form, "mfa_token"),
@@ -207,7 +210,7 @@ async def _second_factor(form: Form, runtime: Runtime, caller: Caller, now: Now)
     return _answer(outcome, runtime)
 
 
-async def _refresh(form: Form, runtime: Runtime, caller: Caller, now: Now) -> Response:
+async def _refresh(form: Form, runtime: Runtime, caller: Caller, now: datetime) -> Response:
     scope = tuple(form["scope"].split()) if form.get("scope") else None
     outcome = await runtime.workers.run(
         runtime.refresh.refresh, _required(form, "refresh_token"), scope, caller, now=now

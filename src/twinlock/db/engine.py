@@ -10,9 +10,10 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from sqlalchemy import Connection, Engine, RootTransaction, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import NullPool
 
 from twinlock.core.errors import ConfigurationError, DatabaseUnavailableError
+from twinlock.db.connections import SILENCE_SECONDS, Connections
 from twinlock.db.prepared import PreparedConnection
 from twinlock.db.writer_queue import NoQueue, WriterQueue
 
@@ -22,15 +23,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Work = Callable[Concatenate[Connection, P], T]
 
-SILENCE_SECONDS: Final = 5
-"""How long a silent database is waited for."""
 _REPEATS: Final = 2
 _REPEATABLE_SQLSTATES: Final = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock (PostgreSQL appendix A)."""
 _GOODBYES: Final = frozenset({"57P01", "57P02", "57P05"})
 """What a server says to a connection that it ends: nothing of the transaction is left."""
 _WRITES: Final = "twinlock_writes"
-_NOTES: Final = "twinlock_notes"
 _SESSION_ARGS: Final = {
     "options": f"-c statement_timeout={SILENCE_SECONDS}s -c timezone=UTC",
 }
@@ -75,7 +73,11 @@ class Database:
         self._writer_queue = _writer_queue(self.url)
         self.committed: Callable[[Sequence[object]], None] = _nobody_listens
         """Gets what transactions noted, each after its commit, on the thread of its flow."""
-        self.engine = _engine(self.url, pool_size=pool_size, has_pooler=has_pooler)
+        self.engine = _engine(self.url, has_pooler=has_pooler)
+        self._connections = Connections(self.engine, size=pool_size)
+        begin = _POOLED_BEGIN if has_pooler and not self.is_sqlite else None
+        self._begin_writing = "BEGIN IMMEDIATE" if self.is_sqlite else begin
+        self._begin_reading = "BEGIN" if self.is_sqlite else begin
 
     def __repr__(self) -> str:
         return f"Database({self.url!r})"
@@ -123,8 +125,10 @@ class Database:
         """
         for is_last in (False, True):
             try:
-                with _translated(), self.engine.connect() as connection:
-                    return work(connection, *args, **kwargs)
+                with _translated():
+                    return self._connections.run(
+                        self._begin_reading, PreparedConnection.undo_work, work, args, kwargs
+                    )
             except _RepeatableError as error:
                 if is_last:
                     raise DatabaseUnavailableError(str(error)) from error
@@ -163,6 +167,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
+        self._connections.close()
         self.engine.dispose()
         self._writer_queue.close()
 
@@ -182,12 +187,14 @@ class Database:
 
     def _run_writing(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         attempt = _Attempt()
-        with self._writer_queue, _translated(attempt), self.engine.connect() as plain:
-            notes: list[object] = []
-            tx = plain.execution_options(**{_WRITES: True, _NOTES: notes})
-            with tx.begin():
-                done = work(tx, *args, **kwargs)
-                attempt.is_committing = True
+        notes: list[object] = []
+
+        def commit(connection: PreparedConnection) -> bool:
+            attempt.is_committing = True
+            return connection.commit_work()
+
+        with self._writer_queue, _translated(attempt):
+            done = self._connections.run(self._begin_writing, commit, work, args, kwargs, notes)
         if notes:
             self.committed(notes)
         return done
@@ -195,9 +202,8 @@ class Database:
 
 def note(tx: Connection, happened: object) -> None:
     """Have *happened* told after the commit of a transaction, and never without it."""
-    notes = tx.get_execution_options().get(_NOTES)
-    if notes is not None:
-        notes.append(happened)
+    if isinstance(tx, PreparedConnection):
+        tx.notes.append(happened)
 
 
 def _nobody_listens(notes: Sequence[object]) -> None:
@@ -223,8 +229,6 @@ def _translated(attempt: _Attempt | None = None) -> Iterator[None]:
     """Turn what drivers raise into our two outcomes: try again, or unavailable."""
     try:
         yield
-    except PoolTimeoutError as error:
-        raise DatabaseUnavailableError("no free connection to the database") from error
     except DBAPIError as error:
         is_committing = attempt is not None and attempt.is_committing
         if _is_repeatable(error):
@@ -277,16 +281,13 @@ def _writer_queue(url: URL) -> WriterQueue | NoQueue:
     return WriterQueue(Path(f"{url.database}-writer"), patience=SILENCE_SECONDS)
 
 
-def _engine(url: URL, *, pool_size: int, has_pooler: bool) -> Engine:
+def _engine(url: URL, *, has_pooler: bool) -> Engine:
     if url.get_backend_name() == "sqlite":
-        return _sqlite_engine(url, pool_size=pool_size)
+        return _sqlite_engine(url)
     engine = create_engine(
         url,
         isolation_level="READ COMMITTED",
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=SILENCE_SECONDS,
-        pool_use_lifo=True,
+        poolclass=NullPool,  # see `Connections`
         hide_parameters=True,  # an error's text ends in logs, a host's among them
         connect_args={
             "connect_timeout": SILENCE_SECONDS,
@@ -302,13 +303,10 @@ def _engine(url: URL, *, pool_size: int, has_pooler: bool) -> Engine:
     return engine
 
 
-def _sqlite_engine(url: URL, *, pool_size: int) -> Engine:
+def _sqlite_engine(url: URL) -> Engine:
     engine = create_engine(
         url,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=SILENCE_SECONDS,
-        pool_use_lifo=True,
+        poolclass=NullPool,  # see `Connections`
         hide_parameters=True,  # an error's text ends in logs, a host's among them
         connect_args={"check_same_thread": False},
     )
@@ -330,6 +328,8 @@ class _PooledConnection(PreparedConnection):
 
     def _begin_impl(self, transaction: RootTransaction) -> None:
         super()._begin_impl(transaction)
+        if self.is_at_work:
+            return
         cursor = self.connection.cursor()
         try:
             cursor.execute(_POOLED_BEGIN)
@@ -345,6 +345,8 @@ class _SqliteConnection(PreparedConnection):
 
     def _begin_impl(self, transaction: RootTransaction) -> None:
         super()._begin_impl(transaction)
+        if self.is_at_work:
+            return
         is_writing = self.get_execution_options().get(_WRITES, False)
         begin = "BEGIN IMMEDIATE" if is_writing else "BEGIN"
         cursor = self.connection.cursor()

@@ -24,18 +24,41 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError("a moment without a timezone cannot be stored")
-        return value.astimezone(UTC)
+        return value if value.tzinfo is UTC else value.astimezone(UTC)
 
     def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any] | None:
         """Return what writes a moment for SQLite, which keeps it as text, in one call."""
         if dialect.name != "sqlite":
             return super().bind_processor(dialect)
 
+        last: tuple[datetime | None, str | None] = (
+            None,
+            None,
+        )  # the same moment goes to many columns
+
         def text_of(value: datetime | None) -> str | None:
+            nonlocal last
+            known, text = last
+            if value is known:
+                return text
             moment = self.process_bind_param(value, dialect)
-            return None if moment is None else moment.isoformat(" ", "microseconds")[:-_UTC_LENGTH]
+            text = None if moment is None else moment.isoformat(" ", "microseconds")[:-_UTC_LENGTH]
+            last = value, text
+            return text
 
         return text_of
+
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[Any], datetime | None] | None:
+        """Return what reads a moment from SQLite's text in one call."""
+        if dialect.name != "sqlite":
+            return super().result_processor(dialect, coltype)
+
+        def moment_of(text: str | None) -> datetime | None:
+            return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+        return moment_of
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Return an aware moment in UTC: SQLite gives a naive one, PostgreSQL its own zone."""

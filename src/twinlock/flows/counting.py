@@ -1,5 +1,6 @@
 """Throttling as the flows use it: which counts a try belongs to, and whose it is."""
 
+import functools
 import ipaddress
 from collections.abc import Iterable
 from datetime import datetime
@@ -263,6 +264,7 @@ class Counting:
         )
 
 
+@functools.lru_cache(maxsize=4096)
 def network_of(ip: str | None) -> str:
     """Return the network that a client is counted by: IPv4 /32, IPv6 /64."""
     if ip is None:

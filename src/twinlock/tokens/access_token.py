@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 from twinlock.core.proof import Acr, SubjectId
-from twinlock.core.secrets import from_base64url
+from twinlock.core.secrets import from_base64url, to_base64url
 from twinlock.tokens.signing_keys import ALGORITHM, SigningKey
 
 MAX_TOKEN_BYTES: Final = 8192
@@ -22,6 +25,8 @@ _TYPE: Final = "at+jwt"
 _TYPES: Final = frozenset({_TYPE, f"application/{_TYPE}"})
 _HEADER: Final = frozenset({"alg", "kid", "typ"})
 _LAST_SECOND: Final = 253_402_300_799  # of the year 9999, the last that a datetime holds
+_ECDSA: Final = ec.ECDSA(SHA256())
+_NUMBER_BYTES: Final = 32
 _REGISTRY: Final = jws.JWSRegistry(algorithms=[ALGORITHM])
 _encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -76,11 +81,25 @@ def sign(claims: AccessClaims, key: SigningKey) -> str:
         "amr": claims.amr,
         "auth_time": int(claims.auth_time.timestamp()),
     }
-    header = {"typ": _TYPE, "alg": ALGORITHM, "kid": key.kid}
-    token = jws.serialize_compact(header, _encode(payload), key.key, registry=_REGISTRY)
+    words = f"{_header(key.kid)}.{to_base64url(_encode(payload).encode())}"
+    token = f"{words}.{to_base64url(_signature(words, key))}"
     if len(token) > MAX_TOKEN_BYTES:
         raise ValueError("the claims do not fit into an access token")
     return token
+
+
+@functools.lru_cache(maxsize=16)
+def _header(kid: str) -> str:
+    return to_base64url(_encode({"typ": _TYPE, "alg": ALGORITHM, "kid": kid}).encode())
+
+
+def _signature(words: str, key: SigningKey) -> bytes:
+    """Return the ES256 signature: two numbers of 32 bytes (RFC 7518 section 3.4)."""
+    private = key.key.private_key
+    if private is None:
+        raise TypeError("only a private key signs")
+    r, s = decode_dss_signature(private.sign(words.encode("ascii"), _ECDSA))
+    return r.to_bytes(_NUMBER_BYTES, "big") + s.to_bytes(_NUMBER_BYTES, "big")
 
 
 def claimed_kid(token: str) -> str | None:

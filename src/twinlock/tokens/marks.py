@@ -83,7 +83,8 @@ class Marks:
         self._places = _places(data_dir, shared_memory, installation)
         found, reasons = _search(self._places, current=None)
         self._mapping = found or _private()
-        self._view = self._mapping.view
+        self.view = self._mapping.view
+        """The marks by their `number_of`, for whoever reads one at each request."""
         self._tell(reasons)
 
     def __repr__(self) -> str:
@@ -99,26 +100,22 @@ class Marks:
 
         Read it before the row that it stands for.
         """
-        return self._view[number_of(session_id)]
-
-    def read_at(self, number: int) -> int:
-        """Return the mark of that `number_of`, as `read` does."""
-        return self._view[number]
+        return self.view[number_of(session_id)]
 
     def bump(self, session_ids: Iterable[str]) -> None:
         """Give sessions fresh marks: after the commit, and before the reply leaves."""
         for session_id in session_ids:
             mark = int.from_bytes(random_bytes(MARK_BYTES), sys.byteorder)
             view = None
-            while view is not self._view:  # mapped again meanwhile: write it there, too
-                view = self._view
+            while view is not self.view:  # mapped again meanwhile: write it there, too
+                view = self.view
                 view[number_of(session_id)] = mark
 
     def bump_all(self) -> None:
         """Give every session a fresh mark, as a key was retired or a policy changed."""
         view = None
-        while view is not self._view:
-            view = self._view
+        while view is not self.view:
+            view = self.view
             view.cast("B")[:] = random_bytes(FILE_BYTES)
 
     def refresh_if_replaced(self) -> bool:
@@ -135,7 +132,7 @@ class Marks:
         if found is None and (self.place is None or not reasons):
             return False
         self._mapping = found or _private()
-        self._view = self._mapping.view
+        self.view = self._mapping.view
         self._tell(reasons)
         return True
 
@@ -143,7 +140,7 @@ class Marks:
         """Let go of the file; reading goes on, of marks that nobody shares."""
         self._places = ()
         self._mapping = _private()
-        self._view = self._mapping.view
+        self.view = self._mapping.view
 
     def _tell(self, reasons: list[str]) -> None:
         if reasons:

@@ -1,5 +1,6 @@
 """What routes ask for by name: the present moment, the caller, the running installation."""
 
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated
 
@@ -13,6 +14,21 @@ from twinlock.web.guard import session_cookie
 from twinlock.web.network import caller_of
 from twinlock.web.problems import ProblemError, cross_site_request
 from twinlock.web.runtime import Runtime, runtime_of
+
+
+@dataclass(frozen=True, slots=True)
+class SignInStep:
+    """What each step of a sign-in wants to know of its request.
+
+    Attributes:
+        device: The cookie of a trusted device, if the request has one.
+        now: The moment of the request.
+    """
+
+    runtime: Runtime
+    caller: Caller
+    device: str | None = field(repr=False)
+    now: datetime
 
 
 async def _runtime(connection: HTTPConnection) -> Runtime:
@@ -70,6 +86,13 @@ async def _device(connection: HTTPConnection) -> str | None:
         return None  # one of the two was planted: neither stands for a second factor
 
 
+async def _begun(connection: HTTPConnection) -> "SignInStep":
+    runtime = runtime_of(connection)
+    return SignInStep(
+        runtime, caller(connection, runtime), await _device(connection), runtime.clock()
+    )
+
+
 Running = Annotated[Runtime, Depends(_runtime)]
 """The running installation."""
 
@@ -87,6 +110,9 @@ TrustedDevice = Annotated[str | None, Depends(_device)]
 
 SameTransport = Annotated[Transport, Depends(_transport)]
 """How this request carries its session, and so how its replacement is to be carried."""
+
+BeginsStep = Annotated[SignInStep, Depends(_begun)]
+"""All that in one: FastAPI solves each parameter of its own, at a tenth of a request's cost."""
 
 OWN_SITE = Depends(_browser_sign_in)
 """Refuses a sign-in that another site's page sends (login CSRF)."""

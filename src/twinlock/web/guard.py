@@ -6,7 +6,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from enum import Enum
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import parse_qsl
 
 from fastapi import Depends, WebSocketException
@@ -112,20 +113,17 @@ class Guard(SecurityBase):
             WebSocketException: The same on a WebSocket, which is closed with 1008, or with 1013
                 where it cannot be decided now.
         """
-        recognition = recognition_in(connection.scope)
-        if connection.scope["type"] == "websocket":
+        scope = connection.scope
+        recognition = recognition_in(scope)
+        if scope["type"] == "websocket":
             return await self._on_websocket(connection, recognition)
-        user = self.at_once(connection.scope, recognition)
-        return user if user is not None else await self.look(connection, recognition)
-
-    def at_once(self, scope: Scope, recognition: Recognition) -> User | None:
-        """Return the user of a request without waiting; None where one has to `look`.
-
-        Raises:
-            ProblemError: The user is known and may not pass, or the token was refused just now.
-        """
         user = user_in_memory(scope, recognition)
-        return None if user is None else self.admit(user, recognition)
+        if user is None:
+            return await self.look(connection, recognition)
+        if user is REFUSED:
+            raise invalid_token()
+        scope[ADMITTED_KEY] = (recognition, user)  # for the next guard of the same request
+        return self.admit(user, recognition)
 
     async def _on_websocket(
         self, connection: HTTPConnection, recognition: Recognition
@@ -207,13 +205,18 @@ class AdminGuard(Guard):
         return passed
 
 
-def user_in_memory(scope: Scope, recognition: Recognition) -> User | None:
+class _Refused(Enum):
+    TOKEN = "refused"
+
+
+REFUSED: Final = _Refused.TOKEN
+"""In the place of a user: the token was refused a moment ago."""
+
+
+def user_in_memory(scope: Scope, recognition: Recognition) -> User | Literal[_Refused.TOKEN] | None:
     """Return the user of a request that carries a known bearer token and no other credential.
 
     None says nothing about the request: `user_of` decides.
-
-    Raises:
-        ProblemError: The token was refused just now.
     """
     admitted: Admitted | None = scope.get(ADMITTED_KEY)
     if admitted is not None and admitted[0] is recognition:
@@ -233,7 +236,7 @@ def user_in_memory(scope: Scope, recognition: Recognition) -> User | None:
     token = authorization[7:].decode("latin-1").strip()
     user = recognition.sight.remembered(token)
     if user is None and recognition.sight.is_refused(token):
-        raise invalid_token()
+        return REFUSED
     return user
 
 

@@ -7,6 +7,7 @@ and leaves the user in the scope, where they find it again without another look.
 import functools
 from typing import Final
 
+from fastapi import Response
 from fastapi.params import Depends
 from fastapi.responses import JSONResponse
 from starlette.requests import HTTPConnection
@@ -15,13 +16,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from twinlock.core.principal import User
 from twinlock.web.guard import (
     ADMITTED_KEY,
+    REFUSED,
     SAFE_METHODS,
     USER_KEY,
     Demand,
     Guard,
     session_cookie,
+    user_in_memory,
 )
-from twinlock.web.problems import ProblemError, cross_site_request, not_authenticated, problem
+from twinlock.web.problems import (
+    ProblemError,
+    cross_site_request,
+    invalid_token,
+    not_authenticated,
+    problem,
+)
 from twinlock.web.recognition import (
     SCOPE_KEY,
     Instance,
@@ -31,6 +40,8 @@ from twinlock.web.recognition import (
 )
 from twinlock.web.socket_watch import close_code, run_watched
 
+_GUARDED: Final = frozenset({"http", "websocket"})
+_TOLD_AT_MOST: Final = 10_000
 _ORIGINAL_METHOD: Final = ("x-forwarded-method", "x-original-method")
 
 
@@ -67,7 +78,7 @@ class GuardLayer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with what is missing."""
-        if scope["type"] not in {"http", "websocket"}:
+        if scope["type"] not in _GUARDED:
             await self._app(scope, receive, send)
             return
         if self._instance is not None:
@@ -77,12 +88,18 @@ class GuardLayer:
             interval = recognition.socket_interval
             await run_watched(self._admit_socket, scope, receive, send, interval=interval)
             return
+        user = user_in_memory(scope, recognition)
+        if user is REFUSED:
+            await _answer_refused(send)
+            return
         try:
-            user = self._guard.at_once(scope, recognition)
-            if user is None:
-                user = await _look(self._guard, scope, recognition)
+            user = (
+                await _look(self._guard, scope, recognition)
+                if user is None
+                else self._guard.admit(user, recognition)
+            )
         except ProblemError as error:
-            await _refuse(error, scope, send)
+            await _refuse(error, send)
             return
         scope[USER_KEY] = user
         scope[ADMITTED_KEY] = (recognition, user)
@@ -132,6 +149,7 @@ class ForwardAuth:
         self._instance = instance
         self._path = path
         self._guard = _guard(demand)
+        self._told: dict[str, tuple[User, list[tuple[bytes, bytes]]]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the proxy."""
@@ -141,18 +159,33 @@ class ForwardAuth:
         if self._instance is not None:
             scope[SCOPE_KEY] = self._instance
         recognition = recognition_in(scope)
+        user = user_in_memory(scope, recognition)
+        if user is REFUSED:
+            await _answer_refused(send)
+            return
         try:
-            user = self._guard.at_once(scope, recognition)
-            if user is None:
-                user = await _look(self._guard, scope, recognition)
+            user = (
+                await _look(self._guard, scope, recognition)
+                if user is None
+                else self._guard.admit(user, recognition)
+            )
             if any(name == b"cookie" for name, _ in scope["headers"]):
                 _check_site(HTTPConnection(scope))
         except ProblemError as error:
-            await _refuse(error, scope, send)
+            await _refuse(error, send)
             return
-        headers = _identity(user)
+        headers = self._identity_of(user)
         await send({"type": "http.response.start", "status": 204, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
+
+    def _identity_of(self, user: User) -> list[tuple[bytes, bytes]]:
+        """Return the headers of a user, made once for each time that it is looked at."""
+        known = self._told.get(user.session_id)
+        if known is None or known[0] is not user:
+            if len(self._told) >= _TOLD_AT_MOST:
+                self._told.clear()
+            known = self._told[user.session_id] = user, _identity(user)
+        return known[1].copy()
 
 
 async def _look(guard: Guard, scope: Scope, recognition: Recognition) -> User:
@@ -201,12 +234,19 @@ def _field(value: str) -> bytes:
     return kept.encode("utf-8", "replace")
 
 
-async def _refuse(error: ProblemError, scope: Scope, send: Send) -> None:
+async def _refuse(error: ProblemError, send: Send) -> None:
     headers = tuple((error.headers or {}).items())
-    answer = _answer(error.status_code, error.type, error.detail, headers)
+    await _send(_answer(error.status_code, error.type, error.detail, headers), send)
+
+
+async def _answer_refused(send: Send) -> None:
+    await _send(_REFUSED_ANSWER, send)
+
+
+async def _send(answer: Response, send: Send) -> None:
     # A list of its own: middlewares around us write into it.
-    start = {"type": "http.response.start", "status": error.status_code}
-    await send(start | {"headers": answer.raw_headers.copy()})
+    headers = answer.raw_headers.copy()
+    await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 
 
@@ -216,3 +256,6 @@ def _answer(
 ) -> JSONResponse:
     """Return the answer of an error, made once: who is refused is often refused again."""
     return problem(status, type_, detail, headers=dict(headers))
+
+
+_REFUSED_ANSWER: Final = invalid_token().response()

@@ -1,5 +1,6 @@
 """Who is on the other end: the client's address, through configured proxies only."""
 
+import functools
 import ipaddress
 from collections.abc import Sequence
 
@@ -54,6 +55,7 @@ def _claimed_hops(connection: HTTPConnection) -> list[str]:
     return [hop.strip() for value in values for hop in value.split(",")]
 
 
+@functools.lru_cache(maxsize=4096)
 def _address(text: str) -> Address | None:
     try:
         address = ipaddress.ip_address(text.strip("[]").split("%")[0])

@@ -62,7 +62,7 @@ class Sight:
         self._parts = parts
         self._clock: Clock = parts.clock
         self._read_mark = parts.marks.read
-        self._read_mark_at = parts.marks.read_at
+        self._marks = parts.marks
         self._keys = keys
         self._liveness = liveness
         self._workers = workers
@@ -77,7 +77,7 @@ class Sight:
     def remembered(self, credential: str) -> User | None:
         """Return the user of a token, or of a prefixed cookie, if memory still holds good."""
         seen = self._seen.get(credential, now=self._clock())
-        if seen is None or seen.mark != self._read_mark_at(seen.mark_number):
+        if seen is None or seen.mark != self._marks.view[seen.mark_number]:
             return None
         present = clock.monotonic()
         if present >= seen.until or present - self._polled_at > _SILENCE_SECONDS:

@@ -8,7 +8,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from twinlock.accounts.directory import ASKED
 from twinlock.core.errors import DatabaseUnavailableError, DirectoryError, StaleEntryError
-from twinlock.db.engine import SILENCE_SECONDS
+from twinlock.db.connections import SILENCE_SECONDS
 from twinlock.web.held import OwnLock
 
 P = ParamSpec("P")
