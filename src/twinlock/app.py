@@ -17,7 +17,6 @@ from twinlock.api.routers import WholeApi
 from twinlock.config.settings import Settings
 from twinlock.core.clock import Clock, utc_now
 from twinlock.core.errors import ConfigurationError
-from twinlock.flows.parts import Parts
 from twinlock.telemetry.tracing import telemetry
 from twinlock.web.hooks import H, Hook, HookArguments, Hooks
 from twinlock.web.host_word import HostWord, Taken
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from twinlock.api.second_factor import SecondFactor
+    from twinlock.flows.parts import Parts
     from twinlock.telemetry.metrics import Metrics
     from twinlock.web.runtime import Runtime
 
@@ -213,7 +213,7 @@ class Twinlock:
         runtime.parts.database.committed = committed
         runtime.sight.looked_around = looked_around
 
-    def _mails_lead_nowhere(self, parts: Parts) -> bool:
+    def _mails_lead_nowhere(self, parts: "Parts") -> bool:
         settings = self.settings
         leave = parts.mail is not None and settings.smtp_url is not None
         return leave and not self._has_pages and settings.mail_links is None
