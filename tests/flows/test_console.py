@@ -1,0 +1,48 @@
+"""What the console reads means the same on both databases."""
+
+from fastapi.testclient import TestClient
+
+from tests.support.house import House, bearer, sign_in, token
+from twinlock.core.proof import Acr
+from twinlock.flows import tallying
+from twinlock.flows.account_listing import Wanted, find_accounts
+from twinlock.flows.auditing import DENIALS, EventFilter, find_events
+from twinlock.policies.policy import Kind, Policy
+
+
+def test_the_console_reads_the_same_everywhere(house: House, client: TestClient) -> None:
+    house.create("root", roles=("admin",))
+    john = house.create()
+    house.enroll(client)
+    token(client, "root", "wrong password")
+    tokens = sign_in(client, "root")
+    client.get("/users/me", headers=bearer(tokens))
+    user = house.runtime.sight.remembered(tokens["access_token"])
+    console, parts = house.runtime.console, house.runtime.parts
+
+    live, points = console.look(now=house.now)
+    house.clock.advance(hours=2)
+    counted_hours = tallying.count_hours(parts, now=house.now)
+    counted, _ = console.look(now=house.now)
+
+    def names(**wanted: str) -> list[str]:
+        found = find_accounts(parts, Wanted(**wanted), cursor=None, limit=50)
+        return [one.account.username for one in found.found]
+
+    assert (live.accounts.number, live.with_factor.number, live.denied) == (2, 1, 1)
+    assert counted_hours > 0
+    assert (counted.signed_in, counted.denied) == (live.signed_in, live.denied)
+    assert {point.matter.value for point in points} == {"admins_without_factor", "one_admin"}
+    assert names(role="admin") == ["root"]
+    assert names(factor="totp") == names(search="john") == ["johndoe"]
+    assert names(state="disabled") == []
+    assert not console.list_mails(only_waiting=False, limit=5).is_full
+    assert console.open(john.subject, now=house.now) is not None
+    page = find_events(parts, EventFilter(user="root", types=DENIALS), limit=5)
+    assert page is not None
+    assert len(page.events) == 1
+    assert user is not None
+    for acr, behind in ((Acr.AAL2, 1), (Acr.PHR, 2)):
+        new = Policy(Kind.EVERYONE, "", acr, house.now)
+        seen = console.preview_policy(new, user, since="", now=house.now)
+        assert (seen.accounts, seen.behind) == (2, behind)
