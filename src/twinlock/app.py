@@ -21,7 +21,7 @@ from twinlock.telemetry.tracing import telemetry
 from twinlock.web.hooks import H, Hook, HookArguments, Hooks
 from twinlock.web.host_word import HostWord, Taken
 from twinlock.web.inclusion import is_present, prefix_in, require_alone, settle
-from twinlock.web.observing import Observer
+from twinlock.web.observing import Observer, tell
 from twinlock.web.origin import OwnOrigin
 from twinlock.web.presence import Presence, write_token_url
 from twinlock.web.server import add_server_parts
@@ -201,8 +201,7 @@ class Twinlock:
 
     def _watch(self, runtime: "Runtime") -> None:
         def committed(events: Sequence[object]) -> None:
-            for observer in self._observers:
-                observer.committed(events)
+            tell(self._observers, events)
             self._hooks.committed(runtime.parts, events)
 
         def looked_around() -> None:

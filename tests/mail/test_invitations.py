@@ -199,3 +199,15 @@ def test_five_invitations_a_day_go_to_a_mailbox(
 
     assert statuses == [201] * 5 + [400]
     assert len(trap.messages(JANE)) == 5
+
+
+def test_another_invitation_gives_its_own_roles_and_no_older_ones(
+    house: House, client: TestClient, trap: MailTrap, root: Enrolled
+) -> None:
+    invite(client, root, roles=["admin"])
+    again = invite(client, root, roles=["editor"])
+
+    assert again.json()["roles"] == ["editor"]
+    assert [one["roles"] for one in waiting(client, root)] == [["editor"]]
+    assert accept(client, trap.token(JANE)).status_code == 200
+    assert house.account("jane").roles == ("editor",)

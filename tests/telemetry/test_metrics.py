@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -41,6 +41,35 @@ def value(text: str, name: str, **labels: str) -> float:
         if found and dict(re.findall(r'(\w+)="([^"]*)"', found[1] or "")) == labels:
             return float(found[2])
     return 0.0
+
+
+class Broken:
+    """An observer whose disk is full."""
+
+    def committed(self, events: Sequence[object]) -> None:
+        raise OSError("No space left on device")
+
+    def looked_around(self, *, hashes: int, places: int) -> None:
+        """Look away."""
+
+
+def test_an_observer_that_raises_keeps_no_session_alive(
+    sqlite_house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = sqlite_house
+    house.auth.observe(Broken())
+    with house.open() as client:
+        house.create("johndoe")
+        form = {"grant_type": "password", "username": "johndoe", "password": PASSWORD}
+        signed_in = client.post("/token", data=form)
+        assert signed_in.status_code == 200
+        bearer = {"Authorization": f"Bearer {signed_in.json()['access_token']}"}
+        assert client.get("/users/me", headers=bearer).status_code == 200
+
+        assert client.post("/api/logout", headers=bearer).status_code < 300
+        assert client.get("/users/me", headers=bearer).status_code == 401
+
+    assert "observer_failed" in {one.getMessage() for one in caplog.records}
 
 
 def test_an_observer_counts_every_event(sqlite_house: House) -> None:

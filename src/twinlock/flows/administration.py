@@ -195,7 +195,7 @@ class Administration:
         address = check_email(email) if email is not None else None
         if isinstance(address, EmailProblem):
             return Refused(address.value, address.sentence)
-        refused = _check_roles(roles or ())
+        refused = check_roles(roles or ())
         if refused is not None:
             return refused
         return self._run(self._change, account, address, full_name, roles, caller, now=now)
@@ -495,13 +495,14 @@ class Administration:
         audit.record(tx, Event(type_, now, caller, subject=subject, details=details or {}))
 
 
-def _check_roles(roles: Sequence[str]) -> Refused | None:
+def check_roles(roles: Sequence[str]) -> Refused | None:
+    """Return why these cannot be an account's roles; None when they can."""
     problem = next(filter(None, map(role_problem, roles)), None)
     return Refused("role_invalid", problem) if problem else None
 
 
 def _check(new: NewAccount) -> _Checked | Refused:
-    refused = _check_roles(new.roles)
+    refused = check_roles(new.roles)
     if refused is not None:
         return refused
     username = check_username(new.username)

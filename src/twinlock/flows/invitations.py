@@ -24,12 +24,12 @@ from twinlock.accounts.password_policy import PasswordProblem
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.errors import SealBrokenError
-from twinlock.core.principal import User
+from twinlock.core.principal import ADMIN, User
 from twinlock.core.proof import SubjectId
 from twinlock.core.secrets import new_secret
 from twinlock.flows import mailing
 from twinlock.flows.acting import hold_admin
-from twinlock.flows.administration import TAKEN, Administration, NewAccount
+from twinlock.flows.administration import TAKEN, Administration, NewAccount, check_roles
 from twinlock.flows.changes import Changes
 from twinlock.flows.demands import demands_of
 from twinlock.flows.email_change import EMAIL_TAKEN, NO_MAIL
@@ -39,6 +39,7 @@ from twinlock.flows.parts import Parts
 from twinlock.flows.policing import Named, PasswordPolicy
 from twinlock.flows.recovery import LINK_INVALID, find_link, mailed_link, require_mail, spend_link
 from twinlock.flows.verifying import Verifying
+from twinlock.installation import store as installation
 from twinlock.mail.letters import Kind, Letter, sentence_of
 from twinlock.pending import store as pending
 from twinlock.pending.store import Pending, Purpose
@@ -171,7 +172,7 @@ class Invitations:
             return TAKEN
         found = self._parts.accounts.find(tx, new.username)
         if found is not None:
-            account = self._again(tx, found, address)
+            account = self._again(tx, found, new, address)
         else:
             unverified = replace(new, is_email_verified=False)
             account = self._administration.make(
@@ -181,8 +182,17 @@ class Invitations:
             raise _UndoneError(account)
         return self._mail(tx, account, address, caller, now=now)
 
-    def _again(self, tx: Connection, account: Account, address: EmailAddress) -> Account | Refused:
-        """Begin the next generation of an account that nobody has ever got into."""
+    def _again(
+        self, tx: Connection, account: Account, new: NewAccount, address: EmailAddress
+    ) -> Account | Refused:
+        """Begin the next generation of an account that nobody has ever got into.
+
+        It gets the roles of this invitation: those of the one before may be why it is repeated.
+        """
+        if refused := check_roles(new.roles):
+            return refused
+        if ADMIN in {*new.roles, *account.roles}:
+            installation.lock_admins(tx)
         is_other = account.email is not None and canonical_email(account.email) != address.key
         if (
             account.password_hash is not None
@@ -200,7 +210,9 @@ class Invitations:
         accounts.update_email(
             tx, account.host_id, email=address.text, email_key=address.key, verified_at=None
         )
-        return replace(account, generation=generation, email=address.text)
+        accounts.update_roles(tx, account.host_id, roles=new.roles)
+        roles = tuple(sorted(set(new.roles)))
+        return replace(account, generation=generation, email=address.text, roles=roles)
 
     def _mail(
         self,

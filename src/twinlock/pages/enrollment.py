@@ -1,5 +1,6 @@
 """``/enrollment``: a login that opens nothing before a second factor is set up."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -39,7 +40,8 @@ from twinlock.web.runtime import Runtime
 
 pages = page_router(prefix="/enrollment")
 
-_MAX_TOKEN = 128
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+"""What a link's token is made of; anything else is none, and would not fit into a cookie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,11 @@ async def choose(request: Request, runtime: Running) -> Response:
 @pages.get("/link/{token}")
 async def keep_link(token: str, request: Request, runtime: Running) -> Response:
     """Keep the link of a reset in this browser; it opens nothing without the password."""
-    on = f"{runtime.prefix}/{'enrollment' if Waiting.of(request) else 'login'}"
-    response = see_other(on, note=None if Waiting.of(request) else "link_kept")
-    return _kept(response, runtime, token)
+    is_waiting = Waiting.of(request) is not None
+    on = f"{runtime.prefix}/{'enrollment' if is_waiting else 'login'}"
+    if not _TOKEN.fullmatch(token):
+        return see_other(on)
+    return _kept(see_other(on, note=None if is_waiting else "link_kept"), runtime, token)
 
 
 @pages.post("/link")
@@ -103,7 +107,7 @@ async def take_link(request: Request, form: Form, runtime: Running) -> Response:
     """Take the token of a reset's link as it was typed, or the whole link."""
     there = own_path(form.text("next"))
     token = form.text("token").strip().rpartition("/")[2]
-    if not has_form_token(request, form) or not token:
+    if not has_form_token(request, form) or not _TOKEN.fullmatch(token):
         return _link_page(request, runtime, there, status=400, error="link_refused")
     return _kept(see_other(with_query(f"{runtime.prefix}/enrollment", next=there)), runtime, token)
 
@@ -256,7 +260,7 @@ def _link_page(
 
 def _kept(response: Response, runtime: Runtime, token: str) -> Response:
     lifetime = runtime.parts.lifetimes.enrollment_link
-    cookies.give(response, cookies.RESET, token[:_MAX_TOKEN], max_age=lifetime)
+    cookies.give(response, cookies.RESET, token, max_age=lifetime)
     return response
 
 

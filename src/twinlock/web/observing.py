@@ -1,7 +1,10 @@
 """Who watches an installation at work: what metrics are made from."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Protocol
+
+log = logging.getLogger("twinlock.hooks")
 
 
 class Observer(Protocol):
@@ -27,3 +30,16 @@ class RequestObserver(Protocol):
     def answered(self, *, method: str, route: str | None, status: int, seconds: float) -> None:
         """Take a request; *route* is the template of its path, None where there is none."""
         ...
+
+
+def tell(observers: Iterable[Observer], events: Sequence[object]) -> None:
+    """Tell of a commit; what an observer raises is logged, and changes no answer.
+
+    Behind a commit comes what ends sessions in every process: nothing may keep it from that.
+    """
+    for observer in observers:
+        try:
+            observer.committed(events)
+        except Exception as error:
+            name = type(observer).__qualname__
+            log.error("observer_failed", exc_info=error, extra={"observer": name})
