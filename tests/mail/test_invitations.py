@@ -211,3 +211,13 @@ def test_another_invitation_gives_its_own_roles_and_no_older_ones(
     assert [one["roles"] for one in waiting(client, root)] == [["editor"]]
     assert accept(client, trap.token(JANE)).status_code == 200
     assert house.account("jane").roles == ("editor",)
+
+
+def test_who_is_only_invited_is_no_admin_to_leave_the_house_to(
+    house: House, client: TestClient, root: Enrolled
+) -> None:
+    invite(client, root, roles=["admin"])
+
+    gone = client.delete(f"/api/admin/users/{root.account.subject}", headers=root.bearer)
+
+    assert (gone.status_code, gone.json()["type"]) == (400, "last_admin")

@@ -142,3 +142,14 @@ def test_it_is_off_unless_it_is_switched_on(house: House) -> None:
         assert ask(client).status_code == 404
         assert register(client, "x").status_code == 404
         assert token(client, "jane", PASSWORD).status_code == 400
+
+
+def test_the_twin_of_an_address_learns_nothing_of_its_account(
+    house: House, client: TestClient, trap: MailTrap
+) -> None:
+    house.create("jane", email="straße@example.com")
+
+    assert ask(client, "strasse@example.com").status_code == 202
+
+    assert trap.subjects("strasse@example.com") == []
+    assert len(trap.subjects("straße@example.com")) == 1

@@ -30,7 +30,9 @@ def test_steps_from_another_age_are_none(sqlite_house: House, browser: Browser) 
     assert browser.client.get("/not-me").status_code == 200
 
 
-@pytest.mark.parametrize("value", ["x~.~link", "x~totp.foo~none", "x~foo.../etc~none", "~~", '"~totp~none'])
+@pytest.mark.parametrize(
+    "value", ["x~.~link", "x~totp.foo~none", "x~foo.../etc~none", "~~", '"~totp~none']
+)
 def test_a_made_up_login_shows_no_error(sqlite_house: House, browser: Browser, value: str) -> None:
     browser.client.cookies.set("__Host-twinlock-enrollment", value)
     assert browser.client.get("/enrollment").status_code < 500

@@ -12,6 +12,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     literal,
@@ -123,8 +124,18 @@ UPGRADE_HASH = (
     .values(password_hash=bindparam("new_hash"), password_scheme=bindparam("new_scheme"))
 )
 DELETE_ACCOUNT = delete(account).where(account.c.id == bindparam("account_id"))
+_CAN_COME_IN = or_(  # with a password, or as before: not who was invited and has not come yet
+    account.c.password_hash.is_not(None),
+    exists().where(
+        subject.c.host_id == account.c.id,
+        subject.c.closed_at.is_(None),
+        subject.c.signed_in_at.is_not(None),
+    ),
+)
 COUNT_ADMINS = (
-    select(func.count()).select_from(account).where(IS_ADMIN, account.c.disabled_at.is_(None))
+    select(func.count())
+    .select_from(account)
+    .where(IS_ADMIN, account.c.disabled_at.is_(None), _CAN_COME_IN)
 )
 COUNT_SCHEMES = select(account.c.password_scheme, func.count().label("accounts")).group_by(
     account.c.password_scheme

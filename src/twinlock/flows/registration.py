@@ -119,7 +119,7 @@ class Registration:
         if not may:
             return
         if account is not None:
-            self._mail_known(tx, account, address, now=now)
+            self._mail_known(tx, account, account.email or address.text, now=now)
         else:
             self._mail_link(tx, address, now=now)
 
@@ -161,12 +161,11 @@ class Registration:
         return Asked()
 
     def _mail_known(
-        self, tx: Connection, account: Account, address: EmailAddress, *, now: datetime
+        self, tx: Connection, account: Account, verified: str, *, now: datetime
     ) -> None:
+        """Tell the owner, at the account's own address: who typed it may have its twin."""
         link = require_mail(self._parts).letterhead.link("login")
-        letter = Letter(
-            Kind.ALREADY_REGISTERED, address.text, {**mailing.who(account), "link": link}
-        )
+        letter = Letter(Kind.ALREADY_REGISTERED, verified, {**mailing.who(account), "link": link})
         lifetime = mailing.NOTICE_LIFETIME
         mailing.post(tx, self._parts, letter, subject=account.subject, lifetime=lifetime, now=now)
 
