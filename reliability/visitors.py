@@ -24,11 +24,13 @@ class Unsure:
     Attributes:
         secret: The code or token that it was to spend.
         step: The time step of a TOTP code.
+        sent_at: When it was sent, by the monotonic clock.
     """
 
     kind: Kind
     secret: str
     step: int = 0
+    sent_at: float = field(default_factory=time.monotonic)
 
 
 @dataclass
