@@ -113,7 +113,8 @@ class Rounds:
                 break
             # On PostgreSQL, one in ten kills the database as well.
             is_database = self._database is not None and self._chance.random() < 0.1
-            is_whole = self._chance.random() < 0.3
+            # Never without the server: a worker that starts meanwhile would end it all.
+            is_whole = is_database or self._chance.random() < 0.3
             await self._load_and_kill(is_whole=is_whole, is_database=is_database)
             if is_whole:
                 if self._database is None:

@@ -39,6 +39,8 @@ class Visitor:
 
     Attributes:
         sessions: Sessions that they were told were opened.
+        is_counted: Whether `sessions` is all there is; an enrollment leaves older ones, which the
+            checker counts before they act again.
         codes_spent: Recovery codes that were told to be spent.
         tokens: The newest tokens they were given; None while they have no session.
         refreshed: How often the session of the tokens was refreshed.
@@ -48,6 +50,7 @@ class Visitor:
     person: Person
     client: Client
     sessions: int = 0
+    is_counted: bool = True
     codes_spent: int = 0
     tokens: dict[str, Any] | None = None
     refreshed: int = 0
@@ -105,6 +108,8 @@ def choose(visitor: Visitor, number: float) -> Kind | None:
     """Return what somebody may do now: *number* is drawn from 0 to 1."""
     if not visitor.person.key:
         return "enroll"
+    if not visitor.is_counted:
+        return None
     if visitor.tokens is not None and number < 0.5:
         return "refresh" if number < 0.45 else "logout"
     if visitor.person.last_step < step_now():
@@ -187,7 +192,6 @@ async def _enroll(visitor: Visitor, report: Report) -> None:
         if not _was_told(reply.status, 200, "password only", report):
             return
         visitor.begin_session(reply.json())
-        visitor.sessions = 0  # how many such there were before is not in the book
     assert visitor.tokens is not None
     token = visitor.tokens["access_token"]
     begun = await visitor.client.post("/api/factors/totp", {}, token=token)
@@ -210,6 +214,7 @@ async def _enroll(visitor: Visitor, report: Report) -> None:
         visitor.refreshed = 0
         visitor.spent = (code, step)
         visitor.person.recovery_codes = told["recovery_codes"]
+        visitor.is_counted = False
     elif reply.status != 503:
         visitor.person.key = b""
         visitor.tokens = None
