@@ -54,6 +54,8 @@ from twinlock.flows.reauthentication import Reauthentication
 from twinlock.flows.recovery import Recovery
 from twinlock.flows.refresh import Refresh
 from twinlock.flows.registration import Registration
+from twinlock.flows.reminders import Reminders
+from twinlock.flows.staged_emails import StagedEmails
 from twinlock.flows.verifying import Verifying
 from twinlock.installation.key_watch import KeyFileWatch
 from twinlock.mail.letters import Letterhead
@@ -97,6 +99,7 @@ class Flows:
     host_changes: HostChanges
     policy_administration: PolicyAdministration
     factor_resets: FactorResets
+    staged_emails: StagedEmails
 
 
 def build_parts(
@@ -179,7 +182,8 @@ def build_flows(parts: Parts, settings: Settings) -> Flows:
     verifying = Verifying(parts, counting)
     opening = Opening(parts, keys)
     changes = Changes(parts, verifying, opening)
-    administration = Administration(parts, counting, changes, policy)
+    staged_emails = StagedEmails(parts, verifying, changes)
+    administration = Administration(parts, counting, changes, policy, staged_emails)
     return Flows(
         parts=parts,
         policy=policy,
@@ -202,6 +206,7 @@ def build_flows(parts: Parts, settings: Settings) -> Flows:
         host_changes=HostChanges(parts, counting, changes),
         policy_administration=PolicyAdministration(parts),
         factor_resets=FactorResets(parts, verifying, changes),
+        staged_emails=staged_emails,
     )
 
 
@@ -272,7 +277,7 @@ def build_runtime(
         upkeep=Upkeep(
             parts,
             flows.password_check,
-            flows.factor_resets,
+            (flows.factor_resets, flows.staged_emails, Reminders(parts)),
             keep_events=settings.event_retention,
         ),
         keys=flows.keys,
@@ -295,6 +300,7 @@ def build_runtime(
         registration=registration,
         factor_administration=flows.factor_administration,
         factor_resets=flows.factor_resets,
+        staged_emails=flows.staged_emails,
         security=OwnSecurity(parts, flows.verifying),
         console=Console(parts, flows.changes),
         policy_administration=flows.policy_administration,

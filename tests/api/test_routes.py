@@ -113,6 +113,11 @@ VERDICTS = {
     "POST /api/admin/users/{user_id}/factor_reset": admin(),
     "POST /api/admin/users/{user_id}/factor_reset/approve": admin(),
     "DELETE /api/admin/users/{user_id}/factor_reset": admin(),
+    "DELETE /api/admin/users/{user_id}/email_change": admin(),
+    "GET /api/admin/policies": admin(),
+    "PUT /api/admin/policies": admin(target="nobody"),
+    "DELETE /api/admin/policies": admin(),
+    "POST /api/admin/policies/preview": admin(target="everyone"),
     "GET /api/admin/events": admin(),
     "GET /api/admin/invitations": admin(),
     "POST /api/admin/invitations": admin(username="x", email="x@example.com"),
@@ -216,7 +221,7 @@ def test_a_route_lets_pass_whom_its_verdict_names(street: Street, name: str) -> 
         path = path.replace(parameter, NOBODY)
     for caller, verdicts in CALLERS.items():
         headers = street.headers(caller)
-        body = verdict.body if method in {"POST", "PATCH"} else None
+        body = verdict.body if method in {"POST", "PUT", "PATCH"} else None
         answer = street.home.client.request(method, path, json=body, headers=headers)
 
         assert answer.status_code < 500, (caller, answer.text)

@@ -10,7 +10,7 @@ from twinlock.accounts.directory import Account
 from twinlock.core.proof import Reason
 from twinlock.factors.totp import otpauth
 from twinlock.factors.totp.rfc6238 import Params
-from twinlock.flows.administration import Imported, NewAccount
+from twinlock.flows.account_making import Imported, NewAccount
 from twinlock.testing.authenticator import FakeAuthenticator
 
 

@@ -165,10 +165,10 @@ def error_types() -> set[str]:
     """Return every error type that the source can answer over HTTP."""
     position = {"Refused": 0, "OAuthError": 0, "ProblemError": 1, "problem": 1, "unavailable": 0}
     only_cli = {
+        "account_making.py",
         "administration.py",
         "factor_administration.py",
         "importing.py",
-        "policy_administration.py",
     }
     found = set()
     for folder in ("api", "flows", "web"):

@@ -5,7 +5,7 @@ from fastapi.testclient import TestClient
 
 from tests.support.house import OPERATOR, House
 from twinlock.accounts.directory import Account
-from twinlock.flows.administration import NewAccount
+from twinlock.flows.account_making import NewAccount
 from twinlock.flows.outcomes import Refused
 
 

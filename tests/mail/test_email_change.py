@@ -182,3 +182,19 @@ def test_a_mailbox_gets_five_a_day_from_all_accounts(
     assert [one.status_code for one in answers] == [200] * 5 + [400]
     assert answers[-1].json()["type"] == "too_many_mails"
     assert len(trap.messages(NEW)) == 5
+
+
+def test_proof_comes_before_the_words_of_a_request(
+    house: House, client: TestClient, trap: MailTrap
+) -> None:
+    """A stale session learns nothing, not even whether an address can be one."""
+    house.create()
+    tokens = sign_in(client)
+    house.clock.advance(minutes=10, seconds=1)
+    form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    stale = client.post("/token", data=form).json()
+
+    for email in ("no address", "johndoe@example.com", NEW):
+        answer = change(client, stale, email)
+        assert answer.status_code == 401, answer.text
+        assert answer.json()["type"] == "insufficient_user_authentication"

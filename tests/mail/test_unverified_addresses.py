@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.support.house import OPERATOR, PASSWORD, House, bearer, begin_login, sign_in, token
-from twinlock.flows.administration import NewAccount
+from twinlock.flows.account_making import NewAccount
 from twinlock.flows.outcomes import Refused
 from twinlock.migrations.run import downgrade, upgrade
 from twinlock.testing.mail import MailTrap

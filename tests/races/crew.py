@@ -18,7 +18,8 @@ from typing import Any
 
 from tests.support.house import OPERATOR, House
 from twinlock.accounts.directory import Account
-from twinlock.flows.administration import NewAccount
+from twinlock.flows.account_making import NewAccount
+from twinlock.flows.reminders import Reminders
 
 PROCESSES = 2
 MOST_RACERS = 16
@@ -106,6 +107,16 @@ def demote(house: House, account: Account) -> bool:
 def reset_due(house: House) -> int:
     """Do the resets whose time has come; return how many that were."""
     return house.runtime.factor_resets.work(now=house.now)
+
+
+def remind(house: House) -> int:
+    """Write the reminders that are due; return how many accounts were looked at."""
+    return Reminders(house.runtime.parts).work(now=house.now)
+
+
+def emails_due(house: House) -> int:
+    """Put other addresses in force whose time has come; return how many that were."""
+    return house.runtime.staged_emails.work(now=house.now)
 
 
 def create(house: House, username: str, email: str) -> bool:

@@ -12,7 +12,7 @@ from tests.support.house import OPERATOR, PASSWORD, Enrolled, bearer, begin_logi
 from twinlock.audit import store as audit
 from twinlock.audit.events import EventType
 from twinlock.core.proof import Reason
-from twinlock.flows.administration import NewAccount
+from twinlock.flows.account_making import NewAccount
 from twinlock.flows.outcomes import Refused
 from twinlock.testing.authenticator import FakeAuthenticator
 from twinlock.testing.mail import MailTrap

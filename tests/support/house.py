@@ -99,7 +99,8 @@ class House:
         """What an operator can do."""
         parts = self.runtime.parts
         policy = PasswordPolicy("Twinlock", 8, 1024)
-        return Administration(parts, Counting(parts), self._changes, policy)
+        emails = self.runtime.staged_emails
+        return Administration(parts, Counting(parts), self._changes, policy, emails)
 
     @property
     def factor_administration(self) -> FactorAdministration:

@@ -123,6 +123,9 @@ UPGRADE_HASH = (
     )
     .values(password_hash=bindparam("new_hash"), password_scheme=bindparam("new_scheme"))
 )
+FIND_EMAIL = select(account.c.id).where(
+    account.c.email_key == bindparam("wanted"), account.c.email_verified_at.is_not(None)
+)
 DELETE_ACCOUNT = delete(account).where(account.c.id == bindparam("account_id"))
 _CAN_COME_IN = or_(  # with a password, or as before: not who was invited and has not come yet
     account.c.password_hash.is_not(None),
@@ -353,6 +356,11 @@ def set_language(tx: Connection, account_id: str, language: str) -> None:
 def learn_language(tx: Connection, account_id: str, language: str) -> None:
     """Set it where none is set yet."""
     tx.execute(LEARN_LANGUAGE, {"account_id": account_id, "new_language": language})
+
+
+def is_email_taken(db: Connection, email_key: EmailKey) -> bool:
+    """Tell whether an account has a verified e-mail address."""
+    return db.execute(FIND_EMAIL, {"wanted": email_key}).scalar() is not None
 
 
 def update_email(

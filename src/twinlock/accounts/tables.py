@@ -25,7 +25,7 @@ account = Table(
     Column("username", String(255), nullable=False),
     Column("username_key", String(255), nullable=False, unique=True),
     Column("email", String(320)),  # null: none given
-    Column("email_key", String(320), index=True),
+    Column("email_key", String(320)),
     Column("email_verified_at", UtcDateTime),  # null: not yet, so it signs nobody in
     Column("full_name", String(255)),
     Column("language", String(8)),  # null: not chosen yet
@@ -37,6 +37,7 @@ account = Table(
     Column("password_mailed_at", UtcDateTime),  # set while a mailed link chose the password
     Column("password_expires_at", UtcDateTime),  # set while a first password must be changed
     Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_account_email_key_username_key", "email_key", "username_key"),
     Index("ix_account_created_at_id", "created_at", "id"),
 )
 

@@ -14,6 +14,7 @@ from twinlock.api.admin_bodies import (
     AdminEventOut,
     AdminSessionListOut,
     AdminSessionOut,
+    ChangedUserOut,
     CreateUserIn,
     FactorResetOut,
     PatchUserIn,
@@ -27,7 +28,8 @@ from twinlock.api.sessions import EndedOut
 from twinlock.audit.events import Caller, EventType
 from twinlock.audit.store import NEWEST
 from twinlock.flows import account_listing, auditing
-from twinlock.flows.administration import Administration, NewAccount
+from twinlock.flows.account_making import NewAccount
+from twinlock.flows.administration import Administration
 from twinlock.flows.outcomes import Refused
 from twinlock.web.acting import acting, find_target, run_as_admin
 from twinlock.web.deps import From, Now, Running
@@ -114,19 +116,45 @@ async def read_user(target: Target, runtime: Running, now: Now) -> UserDetailsOu
     factors = await run(runtime.factor_administration.find_authenticators, target)
     codes_left = await run(runtime.factor_administration.recovery_codes_left, target)
     staged = await run(runtime.factor_resets.find, target, now=now)
-    return UserDetailsOut.tell(target, factors, codes_left, staged)
+    email = await run(runtime.staged_emails.find, target, now=now)
+    return UserDetailsOut.tell(target, factors, codes_left, staged, email)
 
 
-@api.patch("/users/{user_id}", response_model=UserOut)
+@api.patch("/users/{user_id}", response_model=ChangedUserOut)
 async def change_user(
     body: PatchUserIn, target: Target, work: Work, runtime: Running, caller: Acting, now: Now
-) -> UserOut | Response:
-    """Set full name or roles; new roles end every session of the account."""
+) -> ChangedUserOut | Response:
+    """Set full name or roles, or ask for another e-mail address, which waits 24 hours.
+
+    New roles end every session of the account.
+    """
     full_name = (body.full_name or "") if "full_name" in body.model_fields_set else None
-    changed = await run_as_admin(
-        runtime, work.change, target, caller, full_name=full_name, roles=body.roles, now=now
+    done = await run_as_admin(
+        runtime,
+        work.change,
+        target,
+        caller,
+        email=body.email,
+        full_name=full_name,
+        roles=body.roles,
+        now=now,
     )
-    return await _told_again(runtime, changed)
+    if isinstance(done, Refused):
+        return refusal(done)
+    changed = await runtime.workers.run(runtime.administration.get, done.subject) or done
+    waits = await runtime.workers.run(runtime.staged_emails.find, changed, now=now)
+    return ChangedUserOut.tell(changed, waits)
+
+
+@api.delete("/users/{user_id}/email_change", status_code=204, response_model=None)
+async def cancel_email_change(
+    target: Target, user: AdminUser, runtime: Running, caller: Acting, now: Now
+) -> Response:
+    """Call off another e-mail address that waits."""
+    refused = await run_as_admin(
+        runtime, runtime.staged_emails.cancel, target, user, caller, now=now
+    )
+    return refusal(refused) if refused is not None else Response(status_code=204)
 
 
 @api.delete("/users/{user_id}", status_code=204, response_model=None)

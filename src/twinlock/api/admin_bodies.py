@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from sqlalchemy import Row
 
 from twinlock.accounts.directory import Account
+from twinlock.accounts.email_changes.store import StagedEmail
 from twinlock.accounts.resets.store import StagedReset
 from twinlock.api.bodies import FullName, printable
 from twinlock.api.events import EventOut
@@ -41,6 +42,7 @@ class PatchUserIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    email: Typed | None = None
     full_name: FullName | None = None
     roles: Roles | None = None
 
@@ -93,6 +95,37 @@ class FactorResetOut(BaseModel):
         )
 
 
+class EmailChangeOut(BaseModel):
+    """Another e-mail address that waits."""
+
+    email: str
+    requested_by: str
+    requested_at: datetime
+    due_at: datetime
+
+    @classmethod
+    def of(cls, staged: StagedEmail) -> "EmailChangeOut":
+        """Translate."""
+        return cls(
+            email=staged.email,
+            requested_by=staged.requested_by,
+            requested_at=staged.requested_at,
+            due_at=staged.due_at,
+        )
+
+
+class ChangedUserOut(UserOut):
+    """An account after a change, with the e-mail address that waits for it."""
+
+    email_change: EmailChangeOut | None
+
+    @classmethod
+    def tell(cls, account: Account, staged: StagedEmail | None) -> "ChangedUserOut":
+        """Translate."""
+        waits = EmailChangeOut.of(staged) if staged else None
+        return cls(**_facts(account), email_change=waits)
+
+
 class UserFactorOut(BaseModel):
     """An authenticator of the account: what it is called, never what it holds."""
 
@@ -109,6 +142,7 @@ class UserDetailsOut(UserOut):
     factors: list[UserFactorOut] | None
     recovery_codes_left: int
     factor_reset: FactorResetOut | None
+    email_change: EmailChangeOut | None
 
     @classmethod
     def tell(
@@ -117,6 +151,7 @@ class UserDetailsOut(UserOut):
         factors: Sequence[Authenticator] | Refused,
         codes_left: int,
         staged: StagedReset | None,
+        email: StagedEmail | None,
     ) -> "UserDetailsOut":
         """Translate."""
         shown = None if isinstance(factors, Refused) else [_factor(one) for one in factors]
@@ -125,6 +160,7 @@ class UserDetailsOut(UserOut):
             factors=shown,
             recovery_codes_left=codes_left,
             factor_reset=FactorResetOut.of(staged, account) if staged else None,
+            email_change=EmailChangeOut.of(email) if email else None,
         )
 
 

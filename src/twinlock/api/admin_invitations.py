@@ -10,7 +10,7 @@ from twinlock.api.admin_bodies import Roles, Typed
 from twinlock.api.bodies import FullName
 from twinlock.api.invitations import switched_off
 from twinlock.api.responses import SIGNED_IN_PROBLEMS
-from twinlock.flows.administration import NewAccount
+from twinlock.flows.account_making import NewAccount
 from twinlock.flows.invitations import NOT_FOUND, Invitation
 from twinlock.flows.outcomes import Refused
 from twinlock.web.acting import acting, run_as_admin, subject_in

@@ -110,6 +110,7 @@ def _routers() -> dict[str, list[OwnRouter]]:
         login,
         logout,
         passkey,
+        policies,
         reauthenticate,
         recovery,
         registration,
@@ -137,6 +138,7 @@ def _routers() -> dict[str, list[OwnRouter]]:
         admin_invitations,
         invitations,
         registration,
+        policies,
     )
     return {
         "": [module.api for module in at_root],

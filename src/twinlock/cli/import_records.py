@@ -12,7 +12,7 @@ from twinlock.accounts.roles import MAX_ROLES, role_problem
 from twinlock.cli.import_files import COMPUTED, Found
 from twinlock.cli.lookup import full_name_problem
 from twinlock.factors.totp import otpauth
-from twinlock.flows.administration import NewAccount
+from twinlock.flows.account_making import NewAccount
 
 _HASHES: Final = ("hashed_password", "password_hash", "password")
 _SECRETS: Final = ("otp_secret", "totp_secret", "otp_base32", "otp", "secret")

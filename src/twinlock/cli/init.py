@@ -22,7 +22,7 @@ from twinlock.core.principal import ADMIN
 from twinlock.core.secrets import random_bytes
 from twinlock.db.engine import Database
 from twinlock.flows import checkup
-from twinlock.flows.administration import NewAccount
+from twinlock.flows.account_making import NewAccount
 from twinlock.flows.installation import create_installation
 from twinlock.installation import key_file
 

@@ -7,7 +7,7 @@ import typer
 from twinlock.cli import output
 from twinlock.cli.lookup import User, read_full_name, read_roles, require_account
 from twinlock.composition import Flows
-from twinlock.flows.administration import NewAccount
+from twinlock.flows.account_making import NewAccount
 from twinlock.flows.invitations import Invitation, Invitations
 from twinlock.flows.outcomes import Refused
 from twinlock.mail.transport import FolderTransport

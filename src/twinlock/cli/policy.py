@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from twinlock.accounts.roles import role_problem
 from twinlock.cli import output
 from twinlock.cli.lookup import User, require_account
 from twinlock.composition import Flows
 from twinlock.core.proof import Acr
 from twinlock.flows.outcomes import Refused
+from twinlock.flows.policy_administration import NO_SUCH_TARGET
 from twinlock.policies.policy import Demands, Kind, Policy
 
 app = output.group("List, set and explain who needs a second factor.")
@@ -62,11 +62,9 @@ def set_policy(
     with output.opened() as flows:
         now = flows.parts.clock()
         kind, name = _target(flows, target)
-        known = [one.method for one in flows.parts.factors if one.max_per_account]
-        for method in methods or ():
-            if method not in known:
-                raise typer.BadParameter(f"A method is one of: {', '.join(known)}.")
         administration = flows.policy_administration
+        if unknown := administration.unknown_method(methods or ()):
+            raise typer.BadParameter(unknown.message)
         if remove:
             done = administration.remove_policy(kind, name, output.caller(), now=now)
         else:
@@ -118,16 +116,12 @@ def _sentences(demands: Demands) -> list[str]:
 
 
 def _target(flows: Flows, target: str) -> tuple[Kind, str]:
-    kind, _, name = target.partition(":")
-    if kind == Kind.EVERYONE and not name:
-        return Kind.EVERYONE, ""
-    if kind == Kind.ROLE and name:
-        if problem := role_problem(name):
-            raise typer.BadParameter(problem)
-        return Kind.ROLE, name
-    if kind == Kind.ACCOUNT and name:
-        return Kind.ACCOUNT, require_account(flows, name).subject
-    raise typer.BadParameter("TARGET is everyone, role:NAME or account:USER.")
+    read = flows.policy_administration.read_target(target)
+    if isinstance(read, Refused):
+        if read == NO_SUCH_TARGET:
+            output.refuse(f"There is no account {output.safe(target.partition(':')[2])}.")
+        raise typer.BadParameter(read.message)
+    return read
 
 
 def _show(facts: object, found: Any, *, as_json: bool) -> None:

@@ -16,7 +16,7 @@ from twinlock.cli.invitations import invite_user, list_invitations, uninvite_use
 from twinlock.cli.lookup import User, read_full_name, read_roles, require_account
 from twinlock.composition import Flows
 from twinlock.core.secrets import from_base64url, to_base64url
-from twinlock.flows.administration import NewAccount
+from twinlock.flows.account_making import NewAccount
 from twinlock.flows.outcomes import Refused
 from twinlock.flows.overview import Overview, read_overview
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
@@ -10,80 +10,41 @@ from sqlalchemy import Connection
 
 from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
-from twinlock.accounts.names import (
-    EmailAddress,
-    EmailProblem,
-    Username,
-    UsernameProblem,
-    check_email,
-    check_username,
-)
+from twinlock.accounts.names import EmailAddress, EmailProblem, check_email
 from twinlock.accounts.password_check import NewHash
 from twinlock.accounts.password_policy import PasswordProblem
-from twinlock.accounts.roles import role_problem
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.principal import ADMIN, User
-from twinlock.core.proof import Rejected, SubjectId
-from twinlock.core.secrets import new_id
-from twinlock.factors.authenticators import store as authenticators
-from twinlock.factors.authenticators.store import Authenticator
-from twinlock.factors.protocol import Factor
+from twinlock.core.proof import SubjectId
 from twinlock.flows import mailing
+from twinlock.flows.account_making import (
+    TAKEN,
+    Imported,
+    NewAccount,
+    UndoneError,
+    check_new,
+    check_roles,
+    import_account,
+    make_account,
+)
 from twinlock.flows.acting import hold_admin
 from twinlock.flows.changes import Changes
 from twinlock.flows.counting import Counting
 from twinlock.flows.outcomes import Refused
 from twinlock.flows.parts import Parts
 from twinlock.flows.policing import Named, PasswordPolicy
+from twinlock.flows.staged_emails import StagedEmails
 from twinlock.installation import store as installation
 from twinlock.mail.letters import Kind
 from twinlock.sessions import store as sessions
 from twinlock.sessions.policy import Session
 
-TAKEN: Final = Refused("taken", "Another account has this user name or e-mail address.")
-NOT_FOUND: Final = Refused("not_found", "There is no such account.")
 LAST_ADMIN: Final = Refused("last_admin", "This is the last administrator.")
 CHANGED: Final = Refused("changed_meanwhile", "The account changed just now. Try again.")
-NOT_IMPORTABLE: Final = Refused("not_importable", "The authenticator's URI cannot be used.")
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class NewAccount:
-    """An account to be made.
-
-    Attributes:
-        password: Its hash; None for an account that cannot sign in with a password.
-        password_expires_at: Given for a first password, which dies then and must be changed.
-        is_email_verified: Whether the operator vouches for the address, so that it signs in.
-    """
-
-    username: str
-    email: str | None = None
-    full_name: str | None = None
-    roles: tuple[str, ...] = ()
-    password: NewHash | None = None
-    password_expires_at: datetime | None = None
-    is_email_verified: bool = True
-    is_disabled: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """An authenticator that comes along with an account from elsewhere, as its URI."""
-
-    factor: Factor
-    uri: str = field(repr=False)
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    username: Username
-    email: EmailAddress | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +53,6 @@ class _Done:
 
     account: Account
     ended: list[str]
-
-
-class _UndoneError(Exception):
-    """Takes back everything that the transaction did so far."""
-
-    def __init__(self, refused: Refused) -> None:
-        super().__init__(refused.code)
-        self.refused = refused
 
 
 class Administration:
@@ -111,11 +64,13 @@ class Administration:
         counting: Counting,
         changes: Changes,
         policy: PasswordPolicy,
+        staged_emails: StagedEmails,
     ) -> None:
         self._parts = parts
         self._counting = counting
         self._changes = changes
         self._policy = policy
+        self._staged_emails = staged_emails
         self._actor: User | None = None
 
     def acting_as(self, user: User) -> "Administration":
@@ -146,21 +101,19 @@ class Administration:
 
     def create(self, new: NewAccount, caller: Caller, *, now: datetime) -> Account | Refused:
         """Make an account."""
-        checked = _check(new)
+        checked = check_new(new)
         if isinstance(checked, Refused):
             return checked
-        return self._transaction(
-            self._create, new, checked, EventType.ACCOUNT_CREATED, caller, now=now
-        )
+        return self._transaction(make_account, self._parts, checked, caller, now=now)
 
     def make(
         self, tx: Connection, new: NewAccount, type_: EventType, caller: Caller, *, now: datetime
     ) -> Account | Refused:
         """Make an account in a transaction that does more than that."""
-        checked = _check(new)
+        checked = check_new(new)
         if isinstance(checked, Refused):
             return checked
-        return self._create(tx, new, checked, type_, caller, now=now)
+        return make_account(tx, self._parts, checked, caller, type_=type_, now=now)
 
     def import_account(
         self,
@@ -171,14 +124,14 @@ class Administration:
         now: datetime,
     ) -> Account | Refused:
         """Make an account from elsewhere, its authenticators included, in one transaction."""
-        checked = _check(new)
+        checked = check_new(new)
         if isinstance(checked, Refused):
             return checked
         try:
             return self._parts.database.transaction(
-                self._import, new, checked, imported, caller, now=now
+                import_account, self._parts, self._changes, checked, imported, caller, now=now
             )
-        except _UndoneError as undone:
+        except UndoneError as undone:
             return undone.refused
 
     def change(
@@ -191,7 +144,10 @@ class Administration:
         roles: Sequence[str] | None = None,
         now: datetime,
     ) -> Account | Refused:
-        """Set what is given; a new address or new roles end every session."""
+        """Set what is given; a new address or new roles end every session.
+
+        An operator's address counts at once. An admin's waits a day, and the old one can stop it.
+        """
         address = check_email(email) if email is not None else None
         if isinstance(address, EmailProblem):
             return Refused(address.value, address.sentence)
@@ -249,7 +205,7 @@ class Administration:
         """Run a change, undone as a whole where it would break a rule over several rows."""
         try:
             done = self._transaction(work, *args, **kwargs)
-        except _UndoneError as undone:
+        except UndoneError as undone:
             return undone.refused
         if isinstance(done, Refused):
             return done
@@ -266,82 +222,6 @@ class Administration:
 
         return self._parts.database.transaction(checked)
 
-    def _create(
-        self,
-        tx: Connection,
-        new: NewAccount,
-        checked: _Checked,
-        type_: EventType,
-        caller: Caller,
-        *,
-        now: datetime,
-    ) -> Account | Refused:
-        if ADMIN in new.roles:
-            installation.lock_admins(tx)
-        subject = SubjectId(new_id())
-        account_id = new_id()
-        email = checked.email
-        is_verified = email is not None and new.is_email_verified
-        is_new = accounts.insert_account(
-            tx,
-            account_id=account_id,
-            username=checked.username.text,
-            username_key=checked.username.key,
-            email=email.text if email else None,
-            email_key=email.key if email else None,
-            email_verified_at=now if is_verified else None,
-            full_name=new.full_name,
-            roles=new.roles,
-            password_hash=new.password.password_hash if new.password else None,
-            password_scheme=new.password.scheme if new.password else None,
-            password_expires_at=new.password_expires_at,
-            disabled_at=now if new.is_disabled else None,
-            now=now,
-        )
-        if not is_new:
-            return TAKEN
-        seal = authenticators.make_seal(
-            self._parts.keyring, account=subject, generation=0, authenticators=()
-        )
-        accounts.insert_subject(tx, subject_id=subject, host_id=account_id, seal=seal, now=now)
-        self._record(tx, type_, subject, caller, details={"roles": list(new.roles)}, now=now)
-        return self._parts.accounts.get(tx, subject) or NOT_FOUND
-
-    def _import(
-        self,
-        tx: Connection,
-        new: NewAccount,
-        checked: _Checked,
-        imported: Sequence[Imported],
-        caller: Caller,
-        *,
-        now: datetime,
-    ) -> Account | Refused:
-        account = self._create(tx, new, checked, EventType.ACCOUNT_IMPORTED, caller, now=now)
-        if isinstance(account, Refused) or not imported:
-            return account
-        added: list[Authenticator] = []
-        for one in imported:
-            authenticator_id = new_id()
-            digits = one.factor.import_authenticator(
-                tx, account.subject, authenticator_id, one.uri, now=now
-            )
-            if isinstance(digits, Rejected):
-                raise _UndoneError(NOT_IMPORTABLE)
-            added.append(
-                Authenticator(
-                    id=authenticator_id,
-                    method=one.factor.method,
-                    label=one.label,
-                    code_digits=digits,
-                    created_at=now,
-                    last_used_at=None,
-                )
-            )
-            authenticators.insert_authenticator(tx, account.subject, added[-1])
-        self._changes.raise_generation(tx, account, added)
-        return self._parts.accounts.get(tx, account.subject) or NOT_FOUND
-
     def _change(
         self,
         tx: Connection,
@@ -354,37 +234,63 @@ class Administration:
         now: datetime,
     ) -> _Done | Refused:
         new_roles = None if roles is None or set(roles) == set(account.roles) else set(roles)
+        now_address = address if self._actor is None else None
         if new_roles is not None:
             installation.lock_admins(tx)
         begun = _Done(account, sessions.mark_changed(tx, account.subject))
-        if address is not None or new_roles is not None:
+        if now_address is not None or new_roles is not None:
             advanced = self._advance(tx, account, now=now)
             if isinstance(advanced, Refused):
                 return advanced
             begun = advanced
+            account = replace(account, generation=account.generation + 1)
         if new_roles is not None:
             accounts.update_roles(tx, account.host_id, roles=sorted(new_roles))
             if ADMIN in account.roles and accounts.count_admins(tx) == 0:
-                raise _UndoneError(LAST_ADMIN)
-        if address is not None and not accounts.update_email(
-            tx, account.host_id, email=address.text, email_key=address.key, verified_at=now
-        ):
-            raise _UndoneError(TAKEN)
-        if address is not None:
-            mailing.notify(tx, self._parts, account, Kind.EMAIL_CHANGED, now=now)
+                raise UndoneError(LAST_ADMIN)
+        if now_address is not None:
+            self._set_email(tx, account, now_address, now=now)
+        elif address is not None and self._actor is not None:
+            self._stage_email(tx, account, address, self._actor, caller, now=now)
         if full_name is not None:
             accounts.update_profile(tx, account.host_id, full_name=full_name or None)
-        given = {"email": address, "full_name": full_name, "roles": new_roles}
+        given = {"email": now_address, "full_name": full_name, "roles": new_roles}
         changed = [name for name, value in given.items() if value is not None]
-        self._record(
-            tx,
-            EventType.ACCOUNT_CHANGED,
-            account.subject,
-            caller,
-            details={"changed": changed},
-            now=now,
-        )
+        if changed or address is None:
+            self._record(
+                tx,
+                EventType.ACCOUNT_CHANGED,
+                account.subject,
+                caller,
+                details={"changed": changed},
+                now=now,
+            )
         return begun
+
+    def _set_email(
+        self, tx: Connection, account: Account, address: EmailAddress, *, now: datetime
+    ) -> None:
+        if not accounts.update_email(
+            tx, account.host_id, email=address.text, email_key=address.key, verified_at=now
+        ):
+            raise UndoneError(TAKEN)
+        mailing.notify(tx, self._parts, account, Kind.EMAIL_CHANGED, now=now)
+
+    def _stage_email(
+        self,
+        tx: Connection,
+        account: Account,
+        address: EmailAddress,
+        user: User,
+        caller: Caller,
+        *,
+        now: datetime,
+    ) -> None:
+        if not accounts.lock_subject(tx, account.subject, seen=account.generation):
+            raise UndoneError(CHANGED)
+        refused = self._staged_emails.stage(tx, account, address, user, caller, now=now)
+        if refused is not None:
+            raise UndoneError(refused)
 
     def _set_password(
         self,
@@ -419,7 +325,7 @@ class Administration:
         if isinstance(done, _Done):
             accounts.update_disabled(tx, account.host_id, disabled_at=now)
             if ADMIN in account.roles and accounts.count_admins(tx) == 0:
-                raise _UndoneError(LAST_ADMIN)
+                raise UndoneError(LAST_ADMIN)
             self._record(tx, EventType.ACCOUNT_DISABLED, account.subject, caller, now=now)
         return done
 
@@ -444,7 +350,7 @@ class Administration:
             accounts.delete_account(tx, account.host_id)
             self._counting.forget(tx, account.subject)
             if ADMIN in account.roles and accounts.count_admins(tx) == 0:
-                raise _UndoneError(LAST_ADMIN)
+                raise UndoneError(LAST_ADMIN)
             self._record(tx, EventType.ACCOUNT_DELETED, account.subject, caller, now=now)
         return done
 
@@ -493,24 +399,3 @@ class Administration:
         now: datetime,
     ) -> None:
         audit.record(tx, Event(type_, now, caller, subject=subject, details=details or {}))
-
-
-def check_roles(roles: Sequence[str]) -> Refused | None:
-    """Return why these cannot be an account's roles; None when they can."""
-    problem = next(filter(None, map(role_problem, roles)), None)
-    return Refused("role_invalid", problem) if problem else None
-
-
-def _check(new: NewAccount) -> _Checked | Refused:
-    refused = check_roles(new.roles)
-    if refused is not None:
-        return refused
-    username = check_username(new.username)
-    if isinstance(username, UsernameProblem):
-        return Refused(username.value, username.sentence)
-    if new.email is None:
-        return _Checked(username, None)
-    email = check_email(new.email)
-    if isinstance(email, EmailProblem):
-        return Refused(email.value, email.sentence)
-    return _Checked(username, email)

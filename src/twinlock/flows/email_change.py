@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
+from twinlock.accounts.email_changes import store as staged_emails
 from twinlock.accounts.names import EmailAddress, EmailProblem, canonical_email, check_email
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
@@ -54,13 +55,8 @@ class EmailChange:
         self, user: User, email: str, caller: Caller, *, transport: Transport, now: datetime
     ) -> SignedIn | StepUpRequired | Refused | Denied:
         """Mail the links; other sessions end, this one is replaced, the address stays for now."""
-        address = check_email(email)
-        if isinstance(address, EmailProblem):
-            return Refused(address.value, address.sentence)
-        if self._parts.mail is None:
-            return NO_MAIL
         done = self._parts.database.transaction(
-            self._begin, user, address, caller, transport, now=now
+            self._begin, user, email, caller, transport, now=now
         )
         if isinstance(done, Replaced):
             return self._changes.tell(done, now=now)
@@ -97,7 +93,7 @@ class EmailChange:
         self,
         tx: Connection,
         user: User,
-        address: EmailAddress,
+        email: str,
         caller: Caller,
         transport: Transport,
         *,
@@ -106,11 +102,16 @@ class EmailChange:
         allowed = self._changes.allow(tx, user, now=now)
         if not isinstance(allowed, Allowed):
             return allowed
+        address = check_email(email)
+        if isinstance(address, EmailProblem):
+            return Refused(address.value, address.sentence)
+        if self._parts.mail is None:
+            return NO_MAIL
         account = allowed.account
         is_same = account.email is not None and canonical_email(account.email) == address.key
         if is_same and account.is_email_verified:
             return UNCHANGED
-        if not self._may_mail(tx, account, address, now=now):
+        if not _may_mail(tx, self._parts, account, address, now=now):
             return TOO_MANY
         replaced = self._changes.replace_session(
             tx,
@@ -125,7 +126,7 @@ class EmailChange:
         if isinstance(replaced, Denied):
             return replaced
         begun = replace(account, generation=account.generation + 1)
-        self._mail_confirmation(tx, begun, address, now=now)
+        _mail_confirmation(tx, self._parts, self._verifying, begun, address, now=now)
         if account.email is not None and account.is_email_verified:
             self._mail_cancel(tx, begun, account.email, now=now)
         self._record(tx, EventType.EMAIL_CHANGE_REQUESTED, account, caller, user=user, now=now)
@@ -141,44 +142,11 @@ class EmailChange:
             return None
         return found[1], (state or b"").decode()
 
-    def _may_mail(
-        self, tx: Connection, account: Account, address: EmailAddress, *, now: datetime
-    ) -> bool:
-        """Count the mail for the account, and for the mailbox, whoever asks for it."""
-        kind = Kind.EMAIL_CONFIRMATION
-        return all(
-            mailing.may_mail(tx, self._parts, kind, who, now=now)
-            for who in (account.subject, address.key)
-        )
-
-    def _mail_confirmation(
-        self, tx: Connection, account: Account, address: EmailAddress, *, now: datetime
-    ) -> None:
-        token, begun = self._stage(tx, Purpose.EMAIL_CHANGE, account, now=now)
-        state = self._verifying.seal_state(address.text.encode(), begun)
-        pending.set_state(tx, begun.digest, state=state)
-        link = require_mail(self._parts).letterhead.link("recovery", "email", token)
-        letter = Letter(Kind.EMAIL_CONFIRMATION, address.text, _told(account, begun, link))
-        self._post(tx, letter, account, now=now)
-
     def _mail_cancel(self, tx: Connection, account: Account, email: str, *, now: datetime) -> None:
-        token, begun = self._stage(tx, Purpose.EMAIL_CANCEL, account, now=now)
+        token, begun = _stage(tx, self._parts, Purpose.EMAIL_CANCEL, account, now=now)
         link = require_mail(self._parts).letterhead.link("recovery", "email", "cancel", token)
         letter = Letter(Kind.EMAIL_CHANGE_BEGUN, email, _told(account, begun, link))
-        self._post(tx, letter, account, now=now)
-
-    def _stage(
-        self, tx: Connection, purpose: Purpose, account: Account, *, now: datetime
-    ) -> tuple[str, Pending]:
-        token = new_secret()
-        expires_at = now + self._parts.lifetimes.email_link
-        begun = mailed_link(purpose, token, account, account.generation, expires_at, now)
-        pending.insert_pending(tx, begun)
-        return token, begun
-
-    def _post(self, tx: Connection, letter: Letter, account: Account, *, now: datetime) -> None:
-        lifetime = self._parts.lifetimes.email_link
-        mailing.post(tx, self._parts, letter, subject=account.subject, lifetime=lifetime, now=now)
+        _post(tx, self._parts, letter, account, now=now)
 
     def _confirm(
         self, tx: Connection, token: str, caller: Caller, *, now: datetime
@@ -221,6 +189,10 @@ class EmailChange:
         if account is None:
             return LINK_INVALID
         pending.delete_of_purpose(tx, account.subject, purpose=Purpose.EMAIL_CHANGE)
+        pending.delete_of_purpose(tx, account.subject, purpose=Purpose.EMAIL_CANCEL)
+        staged = staged_emails.get_staged(tx, account.subject)
+        if staged is not None:  # an admin asked for it
+            staged_emails.spend(tx, staged)
         self._record(tx, EventType.EMAIL_CHANGE_CANCELLED, account, caller, now=now)
         return account
 
@@ -236,6 +208,62 @@ class EmailChange:
     ) -> None:
         session_id = user.session_id if user else None
         audit.record(tx, Event(type_, now, caller, subject=account.subject, session_id=session_id))
+
+
+def mail_confirmation(
+    tx: Connection,
+    parts: Parts,
+    verifying: Verifying,
+    account: Account,
+    address: EmailAddress,
+    *,
+    now: datetime,
+) -> None:
+    """Ask a mailbox whether it is the account's, unless it was asked too often today."""
+    if parts.mail is not None and _may_mail(tx, parts, account, address, now=now):
+        _mail_confirmation(tx, parts, verifying, account, address, now=now)
+
+
+def _may_mail(
+    tx: Connection, parts: Parts, account: Account, address: EmailAddress, *, now: datetime
+) -> bool:
+    """Count the mail for the account, and for the mailbox, whoever asks for it."""
+    return all(
+        mailing.may_mail(tx, parts, Kind.EMAIL_CONFIRMATION, who, now=now)
+        for who in (account.subject, address.key)
+    )
+
+
+def _mail_confirmation(
+    tx: Connection,
+    parts: Parts,
+    verifying: Verifying,
+    account: Account,
+    address: EmailAddress,
+    *,
+    now: datetime,
+) -> None:
+    token, begun = _stage(tx, parts, Purpose.EMAIL_CHANGE, account, now=now)
+    state = verifying.seal_state(address.text.encode(), begun)
+    pending.set_state(tx, begun.digest, state=state)
+    link = require_mail(parts).letterhead.link("recovery", "email", token)
+    letter = Letter(Kind.EMAIL_CONFIRMATION, address.text, _told(account, begun, link))
+    _post(tx, parts, letter, account, now=now)
+
+
+def _stage(
+    tx: Connection, parts: Parts, purpose: Purpose, account: Account, *, now: datetime
+) -> tuple[str, Pending]:
+    token = new_secret()
+    expires_at = now + parts.lifetimes.email_link
+    begun = mailed_link(purpose, token, account, account.generation, expires_at, now)
+    pending.insert_pending(tx, begun)
+    return token, begun
+
+
+def _post(tx: Connection, parts: Parts, letter: Letter, account: Account, *, now: datetime) -> None:
+    lifetime = parts.lifetimes.email_link
+    mailing.post(tx, parts, letter, subject=account.subject, lifetime=lifetime, now=now)
 
 
 def _told(account: Account, begun: Pending, link: str) -> dict[str, str]:

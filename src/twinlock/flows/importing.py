@@ -13,7 +13,8 @@ from twinlock.accounts.names import (
 )
 from twinlock.audit.events import Caller
 from twinlock.factors.protocol import Factor
-from twinlock.flows.administration import TAKEN, Administration, Imported, NewAccount
+from twinlock.flows.account_making import TAKEN, Imported, NewAccount
+from twinlock.flows.administration import Administration
 from twinlock.flows.outcomes import Refused
 
 TWICE: Final = Refused("twice", "The file names this user a second time.")

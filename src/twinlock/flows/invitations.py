@@ -28,8 +28,9 @@ from twinlock.core.principal import ADMIN, User
 from twinlock.core.proof import SubjectId
 from twinlock.core.secrets import new_secret
 from twinlock.flows import mailing
+from twinlock.flows.account_making import TAKEN, NewAccount, check_roles
 from twinlock.flows.acting import hold_admin
-from twinlock.flows.administration import TAKEN, Administration, NewAccount, check_roles
+from twinlock.flows.administration import Administration
 from twinlock.flows.changes import Changes
 from twinlock.flows.demands import demands_of
 from twinlock.flows.email_change import EMAIL_TAKEN, NO_MAIL

@@ -2,26 +2,36 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection
 
 from twinlock.accounts.directory import Account
+from twinlock.accounts.roles import role_problem
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.principal import User
-from twinlock.core.proof import Acr
+from twinlock.core.proof import Acr, SubjectId
 from twinlock.flows.acting import hold_admin
 from twinlock.flows.demands import demands_of
 from twinlock.flows.outcomes import Refused
 from twinlock.flows.parts import Parts
+from twinlock.flows.policy_reach import leaves_an_admin
+from twinlock.installation import store as installation
 from twinlock.policies.policy import Demands, Kind, Policy
 from twinlock.sessions import store as sessions
 
-CHANGED = Refused("changed_meanwhile", "The policies changed just now. Look again.")
-NO_SUCH_POLICY = Refused("not_found", "There is no policy for these.")
-NOTHING_ENROLLABLE = Refused(
+CHANGED: Final = Refused("changed_meanwhile", "The policies changed just now. Look again.")
+NO_SUCH_POLICY: Final = Refused("not_found", "There is no policy for these.")
+NO_SUCH_TARGET: Final = Refused("not_found", "There is no such account.")
+NO_TARGET: Final = Refused("target_invalid", "A target is everyone, role:NAME or account:USER.")
+NOTHING_ENROLLABLE: Final = Refused(
     "nothing_enrollable", "No method that may be enrolled could meet this policy."
 )
+LAST_ADMIN: Final = Refused(
+    "last_admin", "With the other policies, no administrator could meet this one."
+)
+_ID_LENGTH: Final = 32
 
 
 class PolicyAdministration:
@@ -37,6 +47,30 @@ class PolicyAdministration:
     def explain(self, account: Account, *, now: datetime) -> Demands:
         """Return what an account needs, and by which policies."""
         return self._parts.database.reading(demands_of, self._parts, account, now=now)
+
+    def read_target(self, target: str) -> tuple[Kind, str] | Refused:
+        """Return whom ``everyone``, ``role:NAME`` or ``account:USER`` names.
+
+        Args:
+            target: USER is a username, an e-mail address, or an account's ``id``.
+        """
+        kind, _, name = target.partition(":")
+        if kind == Kind.EVERYONE and target == kind:
+            return Kind.EVERYONE, ""
+        if kind == Kind.ROLE and name:
+            problem = role_problem(name)
+            return Refused("target_invalid", problem) if problem else (Kind.ROLE, name)
+        if kind == Kind.ACCOUNT and name:
+            found = self._parts.database.reading(self._find, name)
+            return (Kind.ACCOUNT, found.subject) if found else NO_SUCH_TARGET
+        return NO_TARGET
+
+    def unknown_method(self, methods: Sequence[str]) -> Refused | None:
+        """Return why these are no methods that can be enrolled, or None."""
+        known = [one.method for one in self._parts.factors if one.max_per_account]
+        if all(method in known for method in methods):
+            return None
+        return Refused("unknown_method", f"A method is one of: {', '.join(known)}.")
 
     def set_policy(
         self, new: Policy, caller: Caller, *, admin: User | None = None, now: datetime
@@ -76,13 +110,33 @@ class PolicyAdministration:
             self._parts.marks.bump_all()
         return done
 
+    def _find(self, db: Connection, name: str) -> Account | None:
+        if len(name) == _ID_LENGTH and name.isascii() and name.isalnum():
+            found = self._parts.accounts.get(db, SubjectId(name))
+            if found is not None:
+                return found
+        return self._parts.accounts.find(db, name)
+
+    def _hold(self, tx: Connection, admin: User | None) -> None:
+        """Hold the row that all admins share: who may still act, and whom a policy would shut out.
+
+        Raises:
+            NoLongerAdminError: The acting admin is one no longer.
+        """
+        if admin is None:
+            installation.lock_admins(tx)
+        else:
+            hold_admin(tx, self._parts, admin)
+
     def _set(
         self, tx: Connection, new: Policy, caller: Caller, admin: User | None, *, now: datetime
     ) -> Policy | Refused:
-        if admin is not None:
-            hold_admin(tx, self._parts, admin)
+        self._hold(tx, admin)
         others = [one for one in self._parts.policies.read(tx) if one.target != new.target]
-        if not self._parts.policies.write(tx, [*others, new], now=now):
+        policies = [*others, new]
+        if self._parts.accounts.are_ours and not leaves_an_admin(tx, self._parts, policies):
+            return LAST_ADMIN
+        if not self._parts.policies.write(tx, policies, now=now):
             return CHANGED
         return self._changed(tx, EventType.POLICY_SET, new, caller, now=now)
 
@@ -96,8 +150,7 @@ class PolicyAdministration:
         *,
         now: datetime,
     ) -> Policy | Refused:
-        if admin is not None:
-            hold_admin(tx, self._parts, admin)
+        self._hold(tx, admin)
         found = self._parts.policies.read(tx)
         old = next((one for one in found if (one.kind, one.name) == (kind, name)), None)
         if old is None:

@@ -32,7 +32,8 @@ from twinlock.core.errors import SealBrokenError
 from twinlock.core.proof import Reason, SubjectId
 from twinlock.core.secrets import digest, new_secret
 from twinlock.flows import mailing
-from twinlock.flows.administration import Administration, NewAccount
+from twinlock.flows.account_making import NewAccount
+from twinlock.flows.administration import Administration
 from twinlock.flows.counting import Counting
 from twinlock.flows.email_change import EMAIL_TAKEN
 from twinlock.flows.first_password import Welcomed, welcome

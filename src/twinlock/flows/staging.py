@@ -88,7 +88,6 @@ def mail_cancel_link(
     if not mailing.may_mail(tx, parts, kind, account.subject, now=now):
         return False
     token = new_secret()
-    pending.delete_of_purpose(tx, account.subject, purpose=purpose)
     begun = mailed_link(purpose, token, account, account.generation, now + LIFETIME, now)
     pending.insert_pending(tx, begun)
     told = {

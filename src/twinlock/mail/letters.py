@@ -32,6 +32,7 @@ class Kind(StrEnum):
     PASSWORD_RECOVERY = "password_recovery"
     EMAIL_CONFIRMATION = "email_confirmation"
     EMAIL_CHANGE_BEGUN = "email_change_begun"
+    EMAIL_CHANGE_STAGED = "email_change_staged"
     EMAIL_CHANGED = "email_changed"
     PASSWORD_CHANGED = "password_changed"
     FACTOR_ADDED = "factor_added"
@@ -45,6 +46,8 @@ class Kind(StrEnum):
     INVITATION = "invitation"
     REGISTRATION = "registration"
     ALREADY_REGISTERED = "already_registered"
+    SECOND_FACTOR_DUE = "second_factor_due"
+    PASSKEY_DUE = "passkey_due"
     TEST = "test"
 
 
@@ -77,6 +80,7 @@ _NOT_YOU: Final = (
     "If this was not you, somebody else is in your account: here you sign them out and set a new "
     "password."
 )
+_DUE_LATER: Final = "Who has none by then is asked to set one up at the next sign-in."
 _TEXTS: Final[Mapping[Kind, _Text]] = {
     Kind.PASSWORD_RECOVERY: _Text(
         "{service}: set a new password",
@@ -109,6 +113,17 @@ _TEXTS: Final[Mapping[Kind, _Text]] = {
             (
                 "Your account {username} is to have another e-mail address. If this was not you, "
                 "stop it here, and then set a new password:"
+            ),
+            _LINK,
+            "The link works until the change takes hold.",
+        ),
+    ),
+    Kind.EMAIL_CHANGE_STAGED: _Text(
+        "{service}: your e-mail address is about to change",
+        (
+            (
+                "At {at} an administrator asked that your account {username} get another e-mail "
+                "address, not before {due}. If you did not ask for it, stop it here:"
             ),
             _LINK,
             "The link works until the change takes hold.",
@@ -241,6 +256,28 @@ _TEXTS: Final[Mapping[Kind, _Text]] = {
             ),
             _LINK,
             "If it was not you, do nothing: your account stays what it is.",
+        ),
+    ),
+    Kind.SECOND_FACTOR_DUE: _Text(
+        "{service}: set up a second factor before {due}",
+        (
+            (
+                "From {due} on, your account {username} opens only with a second factor. Sign in "
+                "and set one up before:"
+            ),
+            _LINK,
+            _DUE_LATER,
+        ),
+    ),
+    Kind.PASSKEY_DUE: _Text(
+        "{service}: set up a passkey before {due}",
+        (
+            (
+                "From {due} on, your account {username} opens only with a passkey. Sign in and set "
+                "one up before:"
+            ),
+            _LINK,
+            _DUE_LATER,
         ),
     ),
     Kind.TEST: _Text(

@@ -12,7 +12,8 @@ from twinlock.accounts.directory import Account, DirectoryEntry
 from twinlock.app import Twinlock
 from twinlock.composition import build_flows
 from twinlock.core.proof import Acr, AuthenticationContext, Continued
-from twinlock.flows.administration import Administration, NewAccount
+from twinlock.flows.account_making import NewAccount
+from twinlock.flows.administration import Administration
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import IssuedTokens
 from twinlock.testing.installation import OPERATOR, refuse_production

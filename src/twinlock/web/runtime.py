@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # an application that has not started loads no database
     from twinlock.flows.recovery import Recovery
     from twinlock.flows.refresh import Refresh
     from twinlock.flows.registration import Registration
+    from twinlock.flows.staged_emails import StagedEmails
     from twinlock.web.asking import Asking
     from twinlock.web.delivery import Delivery
     from twinlock.web.hash_pool import HashPool
@@ -87,6 +88,7 @@ class Runtime:
     registration: Registration
     factor_administration: FactorAdministration
     factor_resets: FactorResets
+    staged_emails: StagedEmails
     security: OwnSecurity
     console: Console
     policy_administration: PolicyAdministration

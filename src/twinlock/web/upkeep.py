@@ -2,14 +2,14 @@
 
 import logging
 import threading
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from twinlock.accounts.password_check import PasswordCheck
 from twinlock.core.errors import TwinlockError
 from twinlock.flows import chaining, maintenance, tallying
-from twinlock.flows.factor_resets import FactorResets
 from twinlock.flows.parts import Parts
 
 log = logging.getLogger("twinlock.web")
@@ -21,6 +21,14 @@ _RUNS_PER_COUNT: Final = 2
 """Password schemes are counted at every second run."""
 
 
+class DueWork(Protocol):
+    """Something that waits for its time. Several processes may do it at once."""
+
+    def work(self, *, now: datetime) -> int:
+        """Do what is due, and return how much that was."""
+        ...
+
+
 class Upkeep:
     """Works every few minutes on a thread of its own, from start to close."""
 
@@ -28,7 +36,7 @@ class Upkeep:
         self,
         parts: Parts,
         password_check: PasswordCheck,
-        factor_resets: FactorResets,
+        due_work: Sequence[DueWork],
         *,
         keep_events: timedelta,
     ) -> None:
@@ -37,12 +45,12 @@ class Upkeep:
         Args:
             parts: The installation.
             password_check: Gets the proportions in which accounts hold schemes of hashes.
-            factor_resets: Does those whose time has come.
+            due_work: Does what waited for its time.
             keep_events: How long audit events are kept.
         """
         self._parts = parts
         self._password_check = password_check
-        self._factor_resets = factor_resets
+        self._due_work = due_work
         self._keep_events = keep_events
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -76,7 +84,8 @@ class Upkeep:
         if self._parts.accounts.are_ours and self._runs % _RUNS_PER_COUNT == 0:
             self._password_check.set_proportions(maintenance.count_schemes(self._parts))
         now = self._parts.clock()
-        self._factor_resets.work(now=now)
+        for one in self._due_work:
+            one.work(now=now)
         pause = partial(self._stopped.wait, _PAUSE_SECONDS)
         chaining.extend(self._parts, now=now, pause=pause)
         tallying.count_hours(self._parts, now=now, pause=pause)
