@@ -221,3 +221,31 @@ async def test_codes_by_mail_are_accessible(
 
     assert landed == "/account"
     assert not walk.seen, "\n".join(walk.seen)
+
+
+@pytest.mark.parametrize("size,scheme,javascript", WAYS)
+async def test_registering_is_accessible(
+    local: House, listener: socket.socket, size: tuple[int, int], scheme: str, *, javascript: bool
+) -> None:
+    house = local.again(registration_enabled=True)
+    async with (
+        serving(house, listener),
+        chromium() as browser,
+        walking(browser, house, size, scheme, javascript=javascript) as walk,
+    ):
+        await walk.go("/login", "sign-in-registering")
+        await walk.follow("Make an account", "register")
+        await walk.page.fill("#email", JOHN)
+        await walk.press("form button.main", "register-sent")
+        await walk.go(await link(walk), "register-form")
+        await walk.page.fill("#username", "a b")
+        await walk.page.fill("#new", PASSWORD)
+        await walk.press("form button.main", "register-form-denied")
+        await walk.page.fill("#username", "johndoe")
+        await walk.page.fill("#new", PASSWORD)
+        await walk.press("form button.main", "enroll-first")
+        await walk.press("form[action$=totp] button")
+        await walk.page.fill("#answer", (await walk.phone()).code(house.now))
+        await walk.press("form button.main", "codes-first")
+
+    assert not walk.seen, "\n".join(walk.seen)

@@ -133,6 +133,15 @@ class Invitations:
         """Void the invitation of an account; the account stays, and nobody can sign in to it."""
         return self._transaction(self._revoke, subject, caller, now=now)
 
+    def look(self, token: str, *, now: datetime) -> Account | None:
+        """Return whom a living link invites; looking changes nothing."""
+        if not self.is_enabled:
+            return None
+        found = self._parts.database.reading(
+            find_link, self._parts, Purpose.INVITATION, token, now=now
+        )
+        return found[1] if found else None
+
     def begin(self, token: str, password: str, *, now: datetime) -> AcceptanceBegun | Refused:
         """Check a link and a password. An unacceptable password leaves the link as it is."""
         return self._parts.database.reading(self._begin, token, password, now=now)

@@ -124,6 +124,13 @@ class Registration:
         else:
             self._mail_link(tx, address, now=now)
 
+    def look(self, token: str, *, now: datetime) -> str | None:
+        """Return the address of a living link; looking changes nothing."""
+        if not self.is_enabled:
+            return None
+        found = self._parts.database.reading(self._find, token, now=now)
+        return found[1] if found else None
+
     def begin(
         self, token: str, applicant: Applicant, password: str, *, now: datetime
     ) -> RegistrationBegun | Refused:
@@ -195,9 +202,7 @@ class Registration:
         letter = Letter(Kind.REGISTRATION, address.text, told)
         mailing.post(tx, self._parts, letter, subject=None, lifetime=lifetime, now=now)
 
-    def _begin(
-        self, db: Connection, token: str, applicant: Applicant, password: str, *, now: datetime
-    ) -> RegistrationBegun | Refused:
+    def _find(self, db: Connection, token: str, *, now: datetime) -> tuple[Pending, str] | None:
         begun = pending.get_pending(
             db,
             digest(token),
@@ -206,8 +211,15 @@ class Registration:
             now=now,
         )
         email = self._email_of(begun) if begun is not None else None
-        if begun is None or email is None:
+        return None if begun is None or email is None else (begun, email)
+
+    def _begin(
+        self, db: Connection, token: str, applicant: Applicant, password: str, *, now: datetime
+    ) -> RegistrationBegun | Refused:
+        found = self._find(db, token, now=now)
+        if found is None:
             return LINK_INVALID
+        begun, email = found
         username = check_username(applicant.username)
         if isinstance(username, UsernameProblem):
             return Refused(username.value, username.sentence)

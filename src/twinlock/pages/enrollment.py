@@ -1,7 +1,7 @@
 """``/enrollment``: a login that opens nothing before a second factor is set up."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from fastapi import Request, Response
@@ -51,11 +51,13 @@ class Waiting:
     Attributes:
         methods: What may be enrolled; only for what is offered.
         needs_link: Whether the factors were reset, so that the reset's link is asked for.
+        is_forced: Whether nothing opens without one.
     """
 
     handle: str = field(repr=False)
     methods: tuple[str, ...]
     needs_link: bool
+    is_forced: bool
 
     @classmethod
     def of(cls, request: Request) -> "Waiting | None":
@@ -63,16 +65,25 @@ class Waiting:
         parts = (cookies.read(request, cookies.ENROLLMENT) or "").split("~")
         if len(parts) != 3:
             return None
-        return cls(parts[0], tuple(parts[1].split(".")), parts[2] == "link")
+        return cls(parts[0], tuple(parts[1].split(".")), parts[2] == "link", parts[2] != "free")
 
 
 def lead_there(
-    request: Request, runtime: Runtime, required: EnrollmentRequired, there: str | None
+    request: Request,
+    runtime: Runtime,
+    required: EnrollmentRequired,
+    there: str | None,
+    *,
+    is_forced: bool = True,
 ) -> Response:
-    """Lead a login whose password was right to the page that sets up the second factor."""
+    """Lead a login whose password was right to the page that sets up the second factor.
+
+    Args:
+        is_forced: Whether nothing opens without one; else signing in would do.
+    """
     if required.handle is None:
         return page(request, "login/enrollment_required.html", status=403)
-    needs = "link" if required.needs_link else "none"
+    needs = "link" if required.needs_link else "none" if is_forced else "free"
     response = see_other(with_query(f"{runtime.prefix}/enrollment", next=there))
     value = f"{required.handle}~{'.'.join(required.methods)}~{needs}"
     cookies.give(response, cookies.ENROLLMENT, value, max_age=required.expires_in)
@@ -217,9 +228,9 @@ def _place(request: Request, runtime: Runtime, waiting: Waiting, there: str | No
         csrf=form_token(runtime, form_secret(request)),
         path=f"{runtime.prefix}/enrollment",
         again=with_query(f"{runtime.prefix}/enrollment", next=there),
-        leave=f"{runtime.prefix}/login/help",
+        leave=f"{runtime.prefix}/login{'/help' if waiting.is_forced else ''}",
         next=there,
-        is_forced=True,
+        is_forced=waiting.is_forced,
     )
 
 
@@ -228,9 +239,7 @@ def _with_secret(
 ) -> HTMLResponse:
     secret = form_secret(request)
     place = _place(request, runtime, waiting, there)
-    place = Place(
-        place.owner, form_token(runtime, secret), place.path, place.again, place.leave, there, True
-    )
+    place = replace(place, csrf=form_token(runtime, secret))
     response = choose_page(request, place, waiting.methods)
     keep_form_secret(response, secret)
     return response

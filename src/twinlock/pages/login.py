@@ -300,6 +300,7 @@ def sign_in_page(
         next=there or "",
         error=error,
         can_recover=runtime.parts.mail is not None,
+        can_register=runtime.registration.is_enabled,
         name=name,
         passkey_login=asked.handle if asked else "",
         options=credentials.written(asked.options if asked else None),

@@ -38,7 +38,7 @@ _DONE: Final = {
 @pages.get("/password")
 async def show_request(request: Request, runtime: Running) -> HTMLResponse:
     """Ask whose password is forgotten."""
-    return _with_form(request, runtime, "recovery/ask.html", name="")
+    return with_form(request, runtime, "recovery/ask.html", name="")
 
 
 @pages.post("/password")
@@ -46,11 +46,11 @@ async def ask(request: Request, form: Form, runtime: Running, caller: From, now:
     """Take the request; the answer is the same for every name."""
     name = form.text("username").strip()[:_MAX_NAME]
     if not has_form_token(request, form):
-        return _with_form(request, runtime, "recovery/ask.html", 403, error="stale", name=name)
+        return with_form(request, runtime, "recovery/ask.html", 403, error="stale", name=name)
     asked = await runtime.workers.run(runtime.recovery.ask, name, caller, now=now)
     if isinstance(asked, Throttled):
         wait = minutes(asked)
-        shown = _with_form(
+        shown = with_form(
             request, runtime, "recovery/ask.html", 429, error="wait", name=name, minutes=wait
         )
         return throttled(shown, asked)
@@ -77,7 +77,7 @@ async def show_reset(token: str, request: Request, runtime: Running, now: Now) -
     """Ask for the new password, if the link is alive."""
     account = await runtime.workers.run(runtime.recovery.look, token[:_MAX_TOKEN], now=now)
     if account is None:
-        return _dead_link(request, "password")
+        return dead_link(request, "password")
     return _reset_page(request, runtime, account)
 
 
@@ -89,7 +89,7 @@ async def reset(
     token = token[:_MAX_TOKEN]
     account = await runtime.workers.run(runtime.recovery.look, token, now=now)
     if account is None:
-        return _dead_link(request, "password")
+        return dead_link(request, "password")
     if not has_form_token(request, form):
         return _reset_page(request, runtime, account, status=403, error="stale")
     password = form.text("new_password")[: _MAX_PASSWORD + 1]
@@ -97,7 +97,7 @@ async def reset(
         case PasswordSet():
             return see_other(f"{runtime.prefix}/recovery/done/password")
         case Refused(code=code) if code == LINK_INVALID.code:
-            return _dead_link(request, "password")
+            return dead_link(request, "password")
         case Refused(code=code):
             return _reset_page(request, runtime, account, status=400, error=code)
 
@@ -107,8 +107,8 @@ async def show_cancel(token: str, request: Request, runtime: Running, now: Now) 
     """Offer to stop a change of the address."""
     found = await runtime.workers.run(runtime.email_change.look_back, token[:_MAX_TOKEN], now=now)
     if found is None:
-        return _dead_link(request, "cancel")
-    return _with_form(request, runtime, "recovery/email_cancel.html", account=found)
+        return dead_link(request, "cancel")
+    return with_form(request, runtime, "recovery/email_cancel.html", account=found)
 
 
 @pages.post("/email/cancel/{token}")
@@ -122,7 +122,7 @@ async def cancel(
         runtime.email_change.cancel, token[:_MAX_TOKEN], caller, now=now
     )
     if isinstance(done, Refused):
-        return _dead_link(request, "cancel")
+        return dead_link(request, "cancel")
     return see_other(f"{runtime.prefix}/recovery/done/cancelled")
 
 
@@ -133,8 +133,8 @@ async def show_factor_reset(
     """Offer to stop a reset of the account's factors."""
     found = await runtime.workers.run(runtime.factor_resets.look, token[:_MAX_TOKEN], now=now)
     if found is None:
-        return _dead_link(request, "factors")
-    return _with_form(request, runtime, "recovery/factors_cancel.html", account=found)
+        return dead_link(request, "factors")
+    return with_form(request, runtime, "recovery/factors_cancel.html", account=found)
 
 
 @pages.post("/factors/cancel/{token}")
@@ -148,7 +148,7 @@ async def stop_factor_reset(
         runtime.factor_resets.stop, token[:_MAX_TOKEN], caller, now=now
     )
     if isinstance(done, Refused):
-        return _dead_link(request, "factors")
+        return dead_link(request, "factors")
     return see_other(f"{runtime.prefix}/recovery/done/kept")
 
 
@@ -159,8 +159,8 @@ async def show_confirmation(
     """Offer to put the new address in force."""
     found = await runtime.workers.run(runtime.email_change.look, token[:_MAX_TOKEN], now=now)
     if found is None:
-        return _dead_link(request, "email")
-    return _with_form(
+        return dead_link(request, "email")
+    return with_form(
         request, runtime, "recovery/email_confirm.html", account=found[0], email=found[1]
     )
 
@@ -179,7 +179,7 @@ async def confirm(
         case Refused(code=code) if code == EMAIL_TAKEN.code:
             return page(request, "recovery/email_taken.html", status=400)
         case Refused():
-            return _dead_link(request, "email")
+            return dead_link(request, "email")
         case Account():
             return see_other(f"{runtime.prefix}/recovery/done/email")
 
@@ -192,7 +192,7 @@ def _reset_page(
     status: int = 200,
     error: str | None = None,
 ) -> HTMLResponse:
-    return _with_form(
+    return with_form(
         request,
         runtime,
         "recovery/reset.html",
@@ -202,14 +202,15 @@ def _reset_page(
     )
 
 
-def _dead_link(request: Request, kind: str) -> HTMLResponse:
+def dead_link(request: Request, kind: str) -> HTMLResponse:
     """Say that a link leads nowhere; not why, and the same for one that never was."""
     return page(request, "recovery/dead_link.html", status=404, kind=kind)
 
 
-def _with_form(
+def with_form(
     request: Request, runtime: Runtime, template: str, status: int = 200, **shown: Any
 ) -> HTMLResponse:
+    """Return a page with a form that is sent before there is a session."""
     secret = form_secret(request)
     shown = {"minutes": 0, "csrf": form_token(runtime, secret), **shown}
     response = page(request, template, status=status, **shown)
