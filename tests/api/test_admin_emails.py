@@ -163,3 +163,28 @@ def test_an_account_without_a_verified_address_has_nobody_to_tell_and_waits_all_
 
     assert house.account().email == NEW
     assert renewed(house, client, root)
+
+
+@pytest.mark.parametrize("end", ["dropped", "called_off"])
+def test_the_end_of_it_leaves_the_link_that_stops_a_thief(
+    house: House, client: TestClient, trap: MailTrap, end: str
+) -> None:
+    root = admin(house, client)
+    john = house.create()
+    if end == "dropped":  # by the upkeep, once its time has come
+        ask(client, root, john)
+        house.clock.advance(hours=23)
+    thief = {"Authorization": f"Bearer {sign_in(client)['access_token']}"}
+    body = {"email": "thief@example.net"}
+    assert client.post("/api/account/email", json=body, headers=thief).status_code == 200
+    stop, take = trap.token(OLD), trap.token("thief@example.net")
+    if end == "dropped":
+        run(house, hours=1, minutes=1)
+    else:
+        ask(client, root, house.account())
+        path = f"/api/admin/users/{john.subject}/email_change"
+        assert client.delete(path, headers=root.bearer).status_code == 204
+
+    assert client.post("/api/recovery/email/cancel", json={"token": stop}).status_code == 200
+    assert client.post("/api/recovery/email/confirm", json={"token": take}).status_code == 400
+    assert house.account().email == OLD

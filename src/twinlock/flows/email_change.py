@@ -188,11 +188,12 @@ class EmailChange:
         account = spend_link(tx, self._parts, found[0], now=now)
         if account is None:
             return LINK_INVALID
-        pending.delete_of_purpose(tx, account.subject, purpose=Purpose.EMAIL_CHANGE)
+        was_begun = pending.delete_of_purpose(tx, account.subject, purpose=Purpose.EMAIL_CHANGE)
         pending.delete_of_purpose(tx, account.subject, purpose=Purpose.EMAIL_CANCEL)
         staged = staged_emails.get_staged(tx, account.subject)
-        if staged is not None:  # an admin asked for it
-            staged_emails.spend(tx, staged)
+        was_staged = staged is not None and staged_emails.spend(tx, staged)  # by an admin
+        if not was_begun and not was_staged:
+            return LINK_INVALID
         self._record(tx, EventType.EMAIL_CHANGE_CANCELLED, account, caller, now=now)
         return account
 

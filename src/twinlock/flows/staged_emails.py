@@ -43,7 +43,6 @@ from twinlock.flows.staging import (
 from twinlock.flows.verifying import Verifying
 from twinlock.installation import store as installation
 from twinlock.mail.letters import Kind
-from twinlock.pending import store as pending
 from twinlock.pending.store import Purpose
 
 EMAIL_WAITS: Final = Refused("email_change_pending", "Another address waits for this account.")
@@ -229,8 +228,11 @@ class StagedEmails:
         why: str | None = None,
         now: datetime,
     ) -> None:
-        """Write down that it was called off, and void the link that could have done so."""
-        pending.delete_of_purpose(tx, staged.subject, purpose=Purpose.EMAIL_CANCEL)
+        """Write down that it was called off.
+
+        The links that could have done so stay, since they also stop a change that the owner's
+        own session began; without either they stop nothing.
+        """
         details = {"why": why} if why else {}
         type_ = EventType.EMAIL_CHANGE_CANCELLED
         audit.record(tx, Event(type_, now, caller, subject=staged.subject, details=details))
