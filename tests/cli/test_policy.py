@@ -42,3 +42,46 @@ def test_what_nobody_could_meet_is_refused(johndoe: Cli) -> None:
     johndoe.refused("policy", "set", "account:nobody")
     johndoe.refused("policy", "set", "everyone", "--method", "nothing", code=2)
     johndoe.refused("policy", "set", "role:admin", "--remove")
+
+
+def test_a_route_is_explained_for_an_account(johndoe: Cli) -> None:
+    johndoe.done("policy", "set", "everyone", "--from", "2999-01-01")
+
+    def verdict(route: str) -> tuple[str, list[str]]:
+        told = johndoe.json("policy", "explain", "johndoe", "--route", route)["route"]
+        return told["verdict"], told["lacks"]
+
+    assert verdict("GET /api/sessions") == ("open", [])
+    assert verdict("POST /token") == ("open to anybody", [])
+    closed, lacks = verdict("get /api/admin/users/0123456789abcdef0123456789abcdef")
+    assert closed == "closed"
+    assert lacks == [
+        "Lacks the role admin.",
+        "Can prove aal1 at most: a factor for aal2 is not enrolled.",
+    ]
+    told = johndoe.done("policy", "explain", "johndoe", "--route", "GET /api/admin/users")
+    assert "GET /api/admin/users is closed." in told
+    assert "Asks for a proof of the last 600 s." in told
+
+
+def test_a_route_of_ones_own_application_is_explained(johndoe: Cli) -> None:
+    (johndoe.folder / "shop.py").write_text(
+        "from fastapi import APIRouter, FastAPI\n"
+        "from twinlock import CurrentUser, Twinlock, require\n"
+        "app = FastAPI()\n"
+        "Twinlock().install(app)\n"
+        "paid = APIRouter(prefix='/paid', dependencies=[require(scope='pay', amr='otp')])\n"
+        "@paid.post('/{n}')\n"
+        "async def pay(n: int, user: CurrentUser) -> None: ...\n"
+        "app.include_router(paid)\n"
+    )
+    explain = ("policy", "explain", "johndoe", "--app", "shop:app", "--route")
+
+    told = johndoe.json(*explain, "POST /paid/7")["route"]
+
+    assert told["route"] == "POST /paid/{n}"
+    assert "Asks for otp to have been used." in told["asks"]
+    assert "Asks for the scope pay in the token." in told["asks"]
+    assert "There is no route" in johndoe.refused(*explain, "POST /elsewhere")
+    johndoe.refused(*explain, "/paid/7", code=2)
+    johndoe.refused("policy", "explain", "johndoe", "--app", "nosuch:app", "--route", "GET /x")

@@ -1,10 +1,15 @@
 """``twinlock policy``: who needs what by when."""
 
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from fastapi import FastAPI
 
+from twinlock.accounts.directory import Account
+from twinlock.app import create_app
 from twinlock.cli import output
 from twinlock.cli.lookup import User, require_account
 from twinlock.composition import Flows
@@ -12,6 +17,8 @@ from twinlock.core.proof import Acr
 from twinlock.flows.outcomes import Refused
 from twinlock.flows.policy_administration import NO_SUCH_TARGET
 from twinlock.policies.policy import Demands, Kind, Policy
+from twinlock.web.guard import Demand
+from twinlock.web.route_demands import RouteDemands, demands_on
 
 app = output.group("List, set and explain who needs a second factor.")
 
@@ -83,11 +90,35 @@ def set_policy(
 
 
 @app.command("explain")
-def explain_policy(user: User, *, as_json: output.Json = False) -> None:
-    """Say what an account needs, from when on, and which policies say so."""
+def explain_policy(
+    user: User,
+    *,
+    route: Annotated[
+        str | None,
+        typer.Option(
+            metavar="'METHOD PATH'", help="Say whether this route is open to the account."
+        ),
+    ] = None,
+    application: Annotated[
+        str | None,
+        typer.Option(
+            "--app",
+            metavar="MODULE:NAME",
+            help="The application that has the route; by default the login server.",
+        ),
+    ] = None,
+    as_json: output.Json = False,
+) -> None:
+    """Say what an account needs, from when on, and which policies say so.
+
+    With a route: what the route asks for, and whether the account can show it.
+    """
+    method, path = _read_route(route) if route is not None else ("", "")
     with output.opened() as flows:
         account = require_account(flows, user)
         demands = flows.policy_administration.explain(account, now=flows.parts.clock())
+        reachable = flows.policy_administration.reachable(account)
+        lifetimes = flows.parts.lifetimes
     facts = {
         "id": account.subject,
         "username": account.username,
@@ -98,7 +129,79 @@ def explain_policy(user: User, *, as_json: output.Json = False) -> None:
         "trusted_devices": demands.trusts_devices,
         "policies": [_facts(one) for one in demands.policies],
     }
-    output.show(facts, *_sentences(demands), _table(demands.policies), as_json=as_json)
+    lines = _sentences(demands)
+    if route is not None:
+        asked = demands_on(_application(application), method, path, lifetimes=lifetimes)
+        if asked is None:
+            output.refuse(f"There is no route {output.safe(route)}.")
+        told = _explained(asked, account, demands, reachable)
+        facts["route"] = told
+        lines += ["", f"{told['route']} is {told['verdict']}."]
+        lines += [f"  {line}" for line in (*told["asks"], *told["lacks"])]
+    output.show(facts, *lines, _table(demands.policies), as_json=as_json)
+
+
+def _read_route(text: str) -> tuple[str, str]:
+    method, _, path = text.strip().partition(" ")
+    if not path.startswith("/"):
+        raise typer.BadParameter("A route is a method and a path: 'POST /transfer'.")
+    return method.upper(), path
+
+
+def _application(name: str | None) -> FastAPI:
+    """Return the application that ``module:name`` stands for, as uvicorn finds it."""
+    if name is None:
+        return create_app()
+    from uvicorn.importer import ImportFromStringError, import_from_string
+
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = import_from_string(name)
+    except ImportFromStringError as error:
+        output.refuse(str(error))
+    if not isinstance(found, FastAPI):
+        output.refuse(f"{output.safe(name)} is no FastAPI application.")
+    return found
+
+
+def _explained(
+    asked: RouteDemands, account: Account, demands: Demands, reachable: Acr
+) -> dict[str, Any]:
+    """Return what a route asks for, and what of it the account cannot show."""
+    name = f"{asked.method} {asked.path}"
+    if not asked.demands:
+        return {"route": name, "verdict": "open to anybody", "asks": [], "lacks": []}
+    asks, lacks = [], []
+    for one in asked.demands:
+        asks += _asks(one)
+        lacks += [f"Lacks the role {role}." for role in sorted(one.roles - set(account.roles))]
+        if one.acr is not None and not reachable.satisfies(one.acr):
+            lacks.append(f"Can prove {reachable} at most: a factor for {one.acr} is not enrolled.")
+    if account.is_disabled:
+        lacks.append("The account is disabled.")
+    if not reachable.satisfies(demands.acr):
+        lacks.append(f"Every sign-in ends in an enrollment first: {demands.acr} is demanded.")
+    verdict = "closed" if lacks else "open"
+    return {
+        "route": name,
+        "verdict": verdict,
+        "asks": list(dict.fromkeys(asks)) or ["Asks for a session, and no more."],
+        "lacks": list(dict.fromkeys(lacks)),
+    }
+
+
+def _asks(one: Demand) -> list[str]:
+    asks = []
+    if one.acr is not None:
+        asks.append(f"Asks for {one.acr}.")
+    if one.max_age is not None:
+        asks.append(f"Asks for a proof of the last {int(one.max_age.total_seconds())} s.")
+    if one.amr:
+        asks.append(f"Asks for {', '.join(sorted(one.amr))} to have been used.")
+    asks += [f"Asks for the role {role}." for role in sorted(one.roles)]
+    if one.scope:
+        asks.append(f"Asks for the scope {' '.join(sorted(one.scope))} in the token.")
+    return asks
 
 
 def _sentences(demands: Demands) -> list[str]:

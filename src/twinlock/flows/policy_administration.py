@@ -16,7 +16,7 @@ from twinlock.flows.acting import hold_admin
 from twinlock.flows.demands import demands_of
 from twinlock.flows.outcomes import Refused
 from twinlock.flows.parts import Parts
-from twinlock.flows.policy_reach import leaves_an_admin
+from twinlock.flows.policy_reach import leaves_an_admin, reachable_acr
 from twinlock.installation import store as installation
 from twinlock.policies.policy import Demands, Kind, Policy
 from twinlock.sessions import store as sessions
@@ -47,6 +47,10 @@ class PolicyAdministration:
     def explain(self, account: Account, *, now: datetime) -> Demands:
         """Return what an account needs, and by which policies."""
         return self._parts.database.reading(demands_of, self._parts, account, now=now)
+
+    def reachable(self, account: Account) -> Acr:
+        """Return the most that a sign-in of an account can prove with the factors that it has."""
+        return self._parts.database.reading(reachable_acr, self._parts, account)
 
     def read_target(self, target: str) -> tuple[Kind, str] | Refused:
         """Return whom ``everyone``, ``role:NAME`` or ``account:USER`` names.

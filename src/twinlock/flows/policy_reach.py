@@ -26,6 +26,12 @@ def best_acr(parts: Parts, methods: Sequence[str]) -> Acr:
     return Acr.AAL2 if found else Acr.AAL1
 
 
+def reachable_acr(db: Connection, parts: Parts, account: Account) -> Acr:
+    """Return the most that an account can prove with what it has enrolled."""
+    methods = authenticators.find_methods(db, [account.subject])
+    return best_acr(parts, methods.get(account.subject, ()))
+
+
 def leaves_an_admin(db: Connection, parts: Parts, policies: Sequence[Policy]) -> bool:
     """Tell whether an admin can still meet all these policies, at once or by enrolling."""
     found = search.list_admins(db, after=(_BEGINNING, ""), limit=_ADMINS)

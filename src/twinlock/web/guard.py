@@ -105,6 +105,15 @@ class Guard(SecurityBase):
         self._is_optional = is_optional
         self._lets_first_password = lets_first_password
 
+    def demands(self, lifetimes: Lifetimes) -> Demand:
+        """Return what a request must prove to pass."""
+        return self._demand or Demand()
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether a request without credentials passes as nobody's."""
+        return self._is_optional
+
     async def __call__(self, connection: HTTPConnection) -> User | None:
         """Return the user.
 
@@ -191,6 +200,10 @@ class Guard(SecurityBase):
 class AdminGuard(Guard):
     """Lets admins pass who have just shown a second factor."""
 
+    def demands(self, lifetimes: Lifetimes) -> Demand:
+        """Return what an admin must prove."""
+        return Demand(acr=Acr.AAL2, max_age=lifetimes.fresh, roles=frozenset({ADMIN}))
+
     def admit(self, user: User, recognition: Recognition) -> User:
         """Return the admin.
 
@@ -198,10 +211,8 @@ class AdminGuard(Guard):
             ProblemError: 403 for everybody else, 401 where the second factor is to be shown again.
         """
         runtime = recognition.installation
-        fresh = Lifetimes().fresh if runtime is None else runtime.parts.lifetimes.fresh
-        demand = Demand(acr=Acr.AAL2, max_age=fresh, roles=frozenset({ADMIN}))
         passed = super().admit(user, recognition)
-        demand.check(passed, recognition)
+        self.demands(runtime.parts.lifetimes if runtime else Lifetimes()).check(passed, recognition)
         return passed
 
 
