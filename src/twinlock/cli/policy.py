@@ -95,9 +95,7 @@ def explain_policy(
     *,
     route: Annotated[
         str | None,
-        typer.Option(
-            metavar="'METHOD PATH'", help="Say whether this route is open to the account."
-        ),
+        typer.Option(metavar="'METHOD PATH'", help="Say whether the account may pass there."),
     ] = None,
     application: Annotated[
         str | None,
@@ -119,7 +117,7 @@ def explain_policy(
         demands = flows.policy_administration.explain(account, now=flows.parts.clock())
         reachable = flows.policy_administration.reachable(account)
         lifetimes = flows.parts.lifetimes
-    facts = {
+    facts: dict[str, Any] = {
         "id": account.subject,
         "username": account.username,
         "acr": demands.acr,
