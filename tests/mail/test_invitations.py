@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.support.house import OPERATOR, PASSWORD, Enrolled, House, begin_login, token
+from twinlock.accounts.search import store as search
 from twinlock.core.proof import Acr
 from twinlock.policies.policy import Kind, Policy
 from twinlock.testing.authenticator import FakeAuthenticator
@@ -221,3 +222,5 @@ def test_who_is_only_invited_is_no_admin_to_leave_the_house_to(
     gone = client.delete(f"/api/admin/users/{root.account.subject}", headers=root.bearer)
 
     assert (gone.status_code, gone.json()["type"]) == (400, "last_admin")
+    [one] = house.database.reading(search.list_acting_admins, limit=5)
+    assert one.subject == root.account.subject

@@ -81,6 +81,20 @@ def test_looking_at_a_link_changes_nothing_however_often(
     assert browser.send(new_password=NEW_PASSWORD).status_code == 200
 
 
+def test_a_link_s_token_is_carried_into_no_query(
+    browser: Browser, client: TestClient, trap: MailTrap
+) -> None:
+    """Proxies write down queries."""
+    sign_in(client)
+    asked(browser)
+    path = mailed(browser, trap)
+
+    browser.open(path)
+
+    queries = [part.split('"')[0] for part in browser.page.text.split("?")[1:]]
+    assert not any(path.rsplit("/", 1)[1] in query for query in queries)
+
+
 def test_asking_is_answered_alike_for_every_name(
     sqlite_house: House, browser: Browser, trap: MailTrap
 ) -> None:

@@ -127,7 +127,7 @@ FIND_EMAIL = select(account.c.id).where(
     account.c.email_key == bindparam("wanted"), account.c.email_verified_at.is_not(None)
 )
 DELETE_ACCOUNT = delete(account).where(account.c.id == bindparam("account_id"))
-_CAN_COME_IN = or_(  # with a password, or as before: not who was invited and has not come yet
+CAN_COME_IN = or_(  # with a password, or as before: not who was invited and has not come yet
     account.c.password_hash.is_not(None),
     exists().where(
         subject.c.host_id == account.c.id,
@@ -138,7 +138,7 @@ _CAN_COME_IN = or_(  # with a password, or as before: not who was invited and ha
 COUNT_ADMINS = (
     select(func.count())
     .select_from(account)
-    .where(IS_ADMIN, account.c.disabled_at.is_(None), _CAN_COME_IN)
+    .where(IS_ADMIN, account.c.disabled_at.is_(None), CAN_COME_IN)
 )
 COUNT_SCHEMES = select(account.c.password_scheme, func.count().label("accounts")).group_by(
     account.c.password_scheme

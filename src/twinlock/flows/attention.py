@@ -29,7 +29,6 @@ LATE_MAIL: Final = timedelta(minutes=15)
 MOST: Final = 100
 """Beyond it, there are simply many."""
 _LATELY: Final = timedelta(days=7)
-_BEGINNING: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 class Matter(StrEnum):
@@ -105,11 +104,7 @@ def _alarms(db: Connection, parts: Parts, *, now: datetime) -> Iterator[Point]:
 
 
 def _admins(db: Connection) -> Iterator[Point]:
-    admins = [
-        one
-        for one in search.list_admins(db, after=(_BEGINNING, ""), limit=MOST)
-        if not one.is_disabled
-    ]
+    admins = search.list_acting_admins(db, limit=MOST)
     methods = authenticators.find_methods(db, [one.subject for one in admins])
     without = [one for one in admins if not methods.get(one.subject)]
     if without:

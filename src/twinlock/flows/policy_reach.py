@@ -34,8 +34,7 @@ def reachable_acr(db: Connection, parts: Parts, account: Account) -> Acr:
 
 def leaves_an_admin(db: Connection, parts: Parts, policies: Sequence[Policy]) -> bool:
     """Tell whether an admin can still meet all these policies, at once or by enrolling."""
-    found = search.list_admins(db, after=(_BEGINNING, ""), limit=_ADMINS)
-    admins = [one for one in found if not one.is_disabled]
+    admins = search.list_acting_admins(db, limit=_ADMINS)
     methods = authenticators.find_methods(db, [one.subject for one in admins])
     return not admins or any(
         _can_meet(parts, policies, one, methods.get(one.subject, ())) for one in admins

@@ -154,7 +154,9 @@ class Pages:
 
 
 def _here(request: Request) -> str:
-    """Return the path of a page that can be shown again."""
+    """Return the path of a page that can be shown again; never one that is a mailed link's."""
+    if "token" in request.path_params:
+        return ""  # a query is what proxies write down
     query = f"?{request.url.query}" if request.url.query else ""
     return own_path(request.url.path + query) or "" if request.method == "GET" else ""
 

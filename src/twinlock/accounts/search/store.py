@@ -6,14 +6,14 @@ among ten.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, bindparam, func, not_, select, tuple_
 from sqlalchemy.sql import ColumnElement
 
 from twinlock.accounts.directory import Account
-from twinlock.accounts.store import accounts_of, every_account
+from twinlock.accounts.store import CAN_COME_IN, accounts_of, every_account
 from twinlock.accounts.tables import IS_ADMIN, account, subject
 from twinlock.core.proof import SubjectId
 from twinlock.db.types import UtcDateTime
@@ -56,6 +56,12 @@ def _by_creation(condition: ColumnElement[bool]) -> Select[Any]:
 
 
 LIST_ADMINS = _by_creation(account.c.id.in_(select(account.c.id).where(IS_ADMIN)))
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LIST_ACTING_ADMINS = _by_creation(
+    account.c.id.in_(
+        select(account.c.id).where(IS_ADMIN, account.c.disabled_at.is_(None), CAN_COME_IN)
+    )
+)
 LIST_DISABLED = _by_creation(account.c.disabled_at.is_not(None))
 FIND_SIGN_INS = select(subject.c.id, subject.c.signed_in_at).where(
     subject.c.id.in_(bindparam("subjects", expanding=True))
@@ -91,6 +97,12 @@ def list_admins(db: Connection, *, after: tuple[datetime, str], limit: int) -> l
     """Return admins, disabled ones included, in the order of their creation."""
     params = {"after_moment": after[0], "after_id": after[1], "limit": limit}
     return accounts_of(db.execute(LIST_ADMINS, params))
+
+
+def list_acting_admins(db: Connection, *, limit: int) -> list[Account]:
+    """Return admins who can act: neither disabled, nor invited and not come yet."""
+    params = {"after_moment": _BEGINNING, "after_id": "", "limit": limit}
+    return accounts_of(db.execute(LIST_ACTING_ADMINS, params))
 
 
 def list_disabled(db: Connection, *, after: tuple[datetime, str], limit: int) -> list[Account]:
