@@ -11,9 +11,10 @@ from tests.races.crew import Shot, Told, create, post
 from tests.support.house import OPERATOR, PASSWORD, Enrolled, bearer, begin_login, sign_in
 from twinlock.audit import store as audit
 from twinlock.audit.events import EventType
-from twinlock.core.proof import Reason
+from twinlock.core.proof import Acr, Reason
 from twinlock.flows.account_making import NewAccount
 from twinlock.flows.outcomes import Refused
+from twinlock.policies.policy import Kind, Policy
 from twinlock.testing.authenticator import FakeAuthenticator
 from twinlock.testing.mail import MailTrap
 
@@ -231,6 +232,33 @@ def test_of_two_removals_at_once_one_is_made(stage: Stage) -> None:
 
         won = winner_of(told, 200)
         assert len(factors(stage, won)) == 1
+
+
+def test_the_last_factor_under_a_policy_stays(stage: Stage) -> None:
+    """Each of two removals alone would leave a factor; together they would leave none."""
+    for number in range(ROUNDS):
+        user = enrolled(stage, f"user{number}")
+        enrollment, app = begin_enrollment(stage, user.tokens)
+        body = {"enrollment": enrollment, "answer": app.code(stage.house.now)}
+        done = stage.client.post("/api/factors/totp/confirm", json=body, headers=user.bearer).json()
+        sessions = [done, stage.sign_in(user)]
+        ids = [one["id"] for one in factors(stage, done)]
+
+        demand = Policy(Kind.ACCOUNT, user.account.subject, Acr.AAL2, stage.house.now)
+        made = stage.house.policy_administration.set_policy(demand, OPERATOR, now=demand.since)
+        assert made == demand
+
+        told = stage.fire(
+            [
+                Shot(post, (f"/api/factors/{one}",), {"tokens": tokens, "method": "DELETE"})
+                for one, tokens in zip(ids, sessions, strict=True)
+            ]
+        )
+
+        won = winner_of(told, 200)
+        [left] = factors(stage, won)
+        gone = stage.client.delete(f"/api/factors/{left['id']}", headers=bearer(won))
+        assert gone.status_code == 400
 
 
 def test_one_refresh_token_is_used_once(open_stage: Open) -> None:
