@@ -192,7 +192,7 @@ def test_the_old_address_stops_a_change(
     confirmation = urlsplit(trap.link("thief@new.example")).path
 
     mailed(browser, trap)
-    assert "Keep your e-mail address?" in browser.text
+    assert "Keep your e\N{NON-BREAKING HYPHEN}mail address?" in browser.text
     browser.send()
 
     assert "Your e-mail address stays" in browser.text

@@ -20,4 +20,3 @@ def test_what_was_told_is_there_after_a_kill_and_nothing_is_spent_twice(kind: st
     assert not report.surprises
     assert report.counts["checks"] > 20
     assert sum(n for what, n in report.counts.items() if what.startswith("told ")) > 0
-    assert sum(n for what, n in report.counts.items() if what.startswith("settled ")) > 0

@@ -7,13 +7,14 @@ a predicate, such as "should be …".
 import json
 import re
 from datetime import timedelta
-from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
+
+from twinlock.mail.mailbox import address_of
 
 Network = IPv4Network | IPv6Network
 
@@ -188,9 +189,8 @@ def is_below(host: str, parent: str) -> bool:
 
 def read_mail_from(given: str) -> str:
     """Return the sender of mails, as an address or as a name and an address."""
-    address = parseaddr(given)[1]
-    user, at, host = address.rpartition("@")
-    if not (given.isprintable() and at and user and host) or " " in address:
+    user, at, host = address_of(given).rpartition("@")
+    if not (given.isprintable() and at and user and host) or set(user + host) & set(" <>"):
         raise ValueError("should be an e-mail address, or a name and <an e-mail address>")
     return given
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from enum import StrEnum
 from html import escape
 from typing import Final
 
 from twinlock.core.languages import RIGHT_TO_LEFT, SOURCE
+from twinlock.mail.mailbox import address_of
 from twinlock.mail.words import translated
 
 _LINK: Final = "{link}"
@@ -367,4 +368,4 @@ def _marked(paragraph: str, escaped: Mapping[str, str]) -> str:
 
 
 def _domain(mail_from: str) -> str:
-    return parseaddr(mail_from)[1].rpartition("@")[2] or "localhost"
+    return address_of(mail_from).rpartition("@")[2] or "localhost"
