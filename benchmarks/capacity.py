@@ -193,7 +193,7 @@ class _Watch:
         return Cost(server * 1_000, database * 1_000, commits, log / 1024)
 
     def _used(self) -> tuple[float, float, float, float]:
-        time.sleep(_STATISTICS_SECONDS)
+        time.sleep(_STATISTICS_SECONDS)  # or the last transactions are missing
         commits = _scalar(
             self._engine,
             "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()",

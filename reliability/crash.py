@@ -128,7 +128,7 @@ class Rounds:
 
     async def _load_and_kill(self, *, is_whole: bool, is_database: bool) -> None:
         self._crowd.start(CLIENTS)
-        await asyncio.sleep(self._chance.uniform(0.3, 1.5))
+        await asyncio.sleep(self._chance.uniform(0.3, 1.5))  # the kill comes at a random moment
         if is_database and self._database is not None:
             self._database.halt()
             self._report.count("database killed")

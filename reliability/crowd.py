@@ -53,7 +53,7 @@ class Crowd:
     async def _act(self) -> None:
         while not self._stop.is_set():
             if not self._waiting:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # until somebody may sign in again
                 continue
             visitor = self._waiting.popleft()
             kind = choose(visitor, self._chance.random())
