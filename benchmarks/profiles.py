@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 from benchmarks import installation
 from benchmarks.installation import PASSWORD
-from benchmarks.processes import SCRATCH, prepare_scratch
+from benchmarks.processes import ROOT, SCRATCH, prepare_scratch
 
 FOLDER = Path(__file__).parent / "profiles"
 _FORM = (b"content-type", b"application/x-www-form-urlencoded")
@@ -95,7 +95,8 @@ def _ordered(counts: Counter[str]) -> list[tuple[str, int]]:
 
 def _place(frame: FrameType) -> str:
     path = frame.f_code.co_filename
-    for mark in ("site-packages/", "/src/", f"/python{sys.version_info[0]}.{sys.version_info[1]}/"):
+    python = f"/python{sys.version_info[0]}.{sys.version_info[1]}/"
+    for mark in (f"{ROOT}/", "site-packages/", "src/", python):
         path = path.rpartition(mark)[2]
     return f"{path} {frame.f_code.co_name}"
 
