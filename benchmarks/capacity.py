@@ -137,7 +137,10 @@ async def measure(url: str, *, times: int) -> Costs:
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1))
     before = _sizes(engine)
     with serve(
-        "twinlock.app:create_app", name="capacity", environment=where.environment, is_factory=True
+        "twinlock.login_server:create_app",
+        name="capacity",
+        environment=where.environment,
+        is_factory=True,
     ) as server:
         watch = _Watch(server, engine)
         tokens: list[tuple[str, str]] = []

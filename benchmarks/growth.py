@@ -111,7 +111,7 @@ def _house(stack: AsyncExitStack, name: str, url: str | None, accounts: int, row
             with _commanding(database) as one:
                 one.execute(text("VACUUM ANALYZE"))
     server = serve(
-        "twinlock.app:create_app",
+        "twinlock.login_server:create_app",
         name=f"p6-{name.lower()}",
         environment={**where.environment, "TWINLOCK_TRUSTED_PROXIES": "127.0.0.1"},
         is_factory=True,

@@ -67,7 +67,7 @@ async def _targets(stack: AsyncExitStack, where: installation.Installation) -> l
         "benchmarks.apps.guarded:layered", name="layered", environment=where.environment
     )
     login_server = start(
-        "twinlock.app:create_app",
+        "twinlock.login_server:create_app",
         name="login-server",
         environment=where.environment,
         is_factory=True,

@@ -70,7 +70,7 @@ def _doors(
     where = installation.create(folder, accounts=1_500, profile=profile, database_url=database_url)
     server = stack.enter_context(
         serve(
-            "twinlock.app:create_app",
+            "twinlock.login_server:create_app",
             name="login-" + name.replace(" ", "-").lower(),
             environment=where.environment,
             is_factory=True,

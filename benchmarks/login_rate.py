@@ -48,7 +48,7 @@ def _ours(stack: AsyncExitStack) -> list[Target]:
     where = installation.create(SCRATCH / "p4", accounts=1_500)
     server = stack.enter_context(
         serve(
-            "twinlock.app:create_app",
+            "twinlock.login_server:create_app",
             name="p4-twinlock",
             environment=where.environment,
             is_factory=True,

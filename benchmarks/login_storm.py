@@ -27,7 +27,7 @@ async def measure(*, rounds: int, seconds: float) -> list[Result]:
         async with AsyncExitStack() as stack:
             server = stack.enter_context(
                 serve(
-                    "twinlock.app:create_app",
+                    "twinlock.login_server:create_app",
                     name=f"p5-{threads}",
                     environment=environment,
                     is_factory=True,

@@ -37,7 +37,7 @@ async def measure(*, rounds: int, seconds: float) -> list[Result]:
         )
         server = stack.enter_context(
             serve(
-                "twinlock.app:create_app",
+                "twinlock.login_server:create_app",
                 name="p7-server",
                 environment=where.environment,
                 is_factory=True,

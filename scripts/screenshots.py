@@ -22,7 +22,8 @@ from typing import Literal
 import uvicorn
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
-from twinlock.app import Twinlock, create_app
+from twinlock.app import Twinlock
+from twinlock.login_server import create_app
 from twinlock.testing.authenticator import FakeAuthenticator
 from twinlock.testing.clock import MovableClock
 from twinlock.testing.installation import initialise, make_settings, migrate

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from twinlock.accounts.directory import Directory as Directory
     from twinlock.accounts.directory import DirectoryEntry as DirectoryEntry
     from twinlock.app import Twinlock as Twinlock
-    from twinlock.app import create_app as create_app
     from twinlock.config.settings import Settings as Settings
     from twinlock.core.errors import ConfigurationError as ConfigurationError
     from twinlock.core.errors import DatabaseUnavailableError as DatabaseUnavailableError
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from twinlock.flows.outcomes import SecondFactorRequired as SecondFactorRequired
     from twinlock.flows.outcomes import SignedIn as SignedIn
     from twinlock.flows.outcomes import Throttled as Throttled
+    from twinlock.login_server import create_app as create_app
     from twinlock.web.guard import CurrentUser as CurrentUser
     from twinlock.web.guard import OptionalUser as OptionalUser
     from twinlock.web.guard import require as require
@@ -88,7 +88,7 @@ _PLACES = {
     "TwinlockError": "twinlock.core.errors",
     "UncommittedWritesError": "twinlock.core.errors",
     "User": "twinlock.core.principal",
-    "create_app": "twinlock.app",
+    "create_app": "twinlock.login_server",
     "require": "twinlock.web.guard",
 }
 

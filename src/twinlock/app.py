@@ -1,4 +1,4 @@
-"""What applications hold: `Twinlock`, and the login server's own application."""
+"""What applications hold: `Twinlock`."""
 
 import asyncio
 import logging
@@ -17,14 +17,11 @@ from twinlock.api.routers import WholeApi
 from twinlock.config.settings import Settings
 from twinlock.core.clock import Clock, utc_now
 from twinlock.core.errors import ConfigurationError
-from twinlock.telemetry.tracing import telemetry
 from twinlock.web.hooks import H, Hook, HookArguments, Hooks
 from twinlock.web.host_word import HostWord, Taken
 from twinlock.web.inclusion import is_present, prefix_in, require_alone, settle
 from twinlock.web.observing import Observer, tell
-from twinlock.web.origin import OwnOrigin
 from twinlock.web.presence import Presence, write_token_url
-from twinlock.web.server import add_server_parts
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
 
     from twinlock.api.second_factor import SecondFactor
     from twinlock.flows.parts import Parts
-    from twinlock.telemetry.metrics import Metrics
     from twinlock.web.runtime import Runtime
 
 log = logging.getLogger("twinlock")
@@ -339,7 +335,7 @@ class Twinlock:
         Raises:
             ConfigurationError: The pages cannot be shown.
         """
-        if not _has_pages():
+        if not has_pages():
             raise ConfigurationError("Pages need more: pip install 'twinlock[pages]'")
         self._has_pages = True
         _add_pages(app, self.settings, self._prefix)
@@ -356,56 +352,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> FastAPI:
-    """Return the login server: the application that ``twinlock serve`` runs.
-
-    Raises:
-        ConfigurationError: A setting is missing, unknown, or not fit for production.
-    """
-    auth = Twinlock(settings, clock=clock)
-    docs = auth.settings.docs_enabled
-    metrics = None
-    if auth.settings.metrics_port is not None:
-        metrics = _metrics()
-        auth.observe(metrics)
-    app = FastAPI(
-        title=auth.settings.service_name,
-        telemetry=telemetry(),
-        docs_url="/docs" if docs else None,
-        redoc_url=None,
-        openapi_url="/openapi.json" if docs else None,
-        redirect_slashes=False,
-    )
-    app.state.twinlock = auth
-    auth.install(app)
-    add_server_parts(
-        app,
-        cors_origins=auth.settings.cors_origins,
-        is_https=auth.settings.base_url.startswith("https:"),
-        own_origin=OwnOrigin(auth.settings.base_url, other_origins=())
-        if auth.settings.is_production
-        else None,
-        observer=metrics,
-    )
-    if auth.settings.pages_enabled and _has_pages():
-        auth.add_pages(app)
-    return app
-
-
-def _metrics() -> "Metrics":
-    if find_spec("prometheus_client") is None:
-        raise ConfigurationError(
-            "TWINLOCK_METRICS_PORT is set, and what counts is not installed. "
-            "Type: pip install 'twinlock[metrics]'"
-        )
-    from prometheus_client import CollectorRegistry
-
-    from twinlock.telemetry.metrics import Metrics
-
-    return Metrics(CollectorRegistry())
-
-
-def _has_pages() -> bool:
+def has_pages() -> bool:
     """Tell whether what the pages need is installed: the extra ``twinlock[pages]``."""
     return all(find_spec(name) for name in ("babel", "jinja2"))
 

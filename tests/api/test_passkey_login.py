@@ -348,7 +348,7 @@ def test_who_uses_no_passkey_loads_no_webauthn(sqlite_house: House) -> None:
     script = (
         "import sys\n"
         "from fastapi.testclient import TestClient\n"
-        "from twinlock.app import create_app\n"
+        "from twinlock.login_server import create_app\n"
         "from twinlock.config.settings import Settings\n"
         "with TestClient(create_app(Settings()), base_url='http://localhost:8000') as client:\n"
         "    body = {'username': 'nobody', 'password': 'x' * 9}\n"

@@ -14,9 +14,9 @@ from fastapi.testclient import TestClient
 from tests.cli.conftest import Cli
 from tests.support.clock import MovableClock
 from tests.support.house import BASE_URL, token
-from twinlock.app import create_app
 from twinlock.core.clock import utc_now
 from twinlock.factors.totp import otpauth
+from twinlock.login_server import create_app
 from twinlock.testing.authenticator import FakeAuthenticator
 
 ENROLL = [sys.executable, "-m", "twinlock", "factor", "enroll", "johndoe", "totp"]

@@ -13,9 +13,9 @@ from fastapi.testclient import TestClient
 from tests.cli.conftest import Cli
 from tests.support.clock import MovableClock
 from tests.support.house import BASE_URL, bearer, token
-from twinlock.app import create_app
 from twinlock.cli.import_files import Format, Found, format_of, read_records
 from twinlock.core.clock import utc_now
+from twinlock.login_server import create_app
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = [

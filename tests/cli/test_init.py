@@ -15,12 +15,12 @@ from tests.cli.conftest import Cli, make_cli
 from tests.cli.processes import END_SECONDS, started
 from tests.support.clock import MovableClock
 from tests.support.house import token
-from twinlock.app import create_app
 from twinlock.cli.init import FIRST_PASSWORD_LIFETIME
 from twinlock.core.clock import utc_now
 from twinlock.core.secrets import to_base64url
 from twinlock.db.engine import Database
 from twinlock.installation.key_file import create_key_file
+from twinlock.login_server import create_app
 from twinlock.migrations.run import upgrade
 
 RACERS = 4

@@ -5,7 +5,7 @@ from fastapi.testclient import TestClient
 
 from tests.cli.conftest import Cli
 from tests.support.house import BASE_URL
-from twinlock.app import create_app
+from twinlock.login_server import create_app
 
 INVITE = ("user", "invite", "jane", "--email", "jane@example.com", "--role", "editor")
 

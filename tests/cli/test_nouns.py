@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import text
 
 from tests.cli.conftest import Cli
-from twinlock.app import create_app
 from twinlock.audit.events import EventType
 from twinlock.config.settings import Settings
 from twinlock.db.engine import Database
+from twinlock.login_server import create_app
 from twinlock.migrations.revision import HEAD
 from twinlock.migrations.run import downgrade
 

@@ -9,9 +9,9 @@ from fastapi.testclient import TestClient
 
 from tests.cli.conftest import Cli, make_cli
 from tests.support.house import token
-from twinlock.app import create_app
 from twinlock.core.clock import utc_now
 from twinlock.installation.key_file import add_key_to_file, read_keys
+from twinlock.login_server import create_app
 
 PASSWORD = "correct horse battery staple"
 

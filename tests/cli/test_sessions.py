@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from tests.cli.conftest import Cli
 from tests.support.house import BASE_URL, bearer, token
-from twinlock.app import create_app
+from twinlock.login_server import create_app
 
 PASSWORD = "correct horse battery staple"
 

@@ -12,7 +12,6 @@ import typer.main
 from typer.testing import CliRunner
 
 import twinlock
-from twinlock.app import create_app
 from twinlock.audit.events import EventType
 from twinlock.cli.main import COMMANDS, load
 from twinlock.cli.main import app as cli
@@ -20,6 +19,7 @@ from twinlock.config.explained import variable
 from twinlock.config.settings import Settings
 from twinlock.config.sources import CONFIG_FILE, SECRETS_DIR
 from twinlock.core.proof import Reason
+from twinlock.login_server import create_app
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

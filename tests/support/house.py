@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from twinlock.accounts.directory import Account
-from twinlock.app import Twinlock, create_app
+from twinlock.app import Twinlock
 from twinlock.db.engine import Database
 from twinlock.flows.administration import Administration
 from twinlock.flows.changes import Changes
@@ -22,6 +22,7 @@ from twinlock.flows.factor_administration import FactorAdministration
 from twinlock.flows.policing import PasswordPolicy
 from twinlock.flows.policy_administration import PolicyAdministration
 from twinlock.flows.verifying import Verifying
+from twinlock.login_server import create_app
 from twinlock.testing.authenticator import FakeAuthenticator
 from twinlock.testing.clock import MovableClock
 from twinlock.testing.installation import (

@@ -1,8 +1,8 @@
 """``twinlock openapi``: the document that ``/openapi.json`` would serve."""
 
-from twinlock.app import create_app
 from twinlock.cli import output
 from twinlock.config.settings import Settings
+from twinlock.login_server import create_app
 
 app = output.single()
 

@@ -9,13 +9,13 @@ import typer
 from fastapi import FastAPI
 
 from twinlock.accounts.directory import Account
-from twinlock.app import create_app
 from twinlock.cli import output
 from twinlock.cli.lookup import User, require_account
 from twinlock.composition import Flows
 from twinlock.core.proof import Acr
 from twinlock.flows.outcomes import Refused
 from twinlock.flows.policy_administration import NO_SUCH_TARGET
+from twinlock.login_server import create_app
 from twinlock.policies.policy import Demands, Kind, Policy
 from twinlock.web.guard import Demand
 from twinlock.web.route_demands import RouteDemands, demands_on

@@ -38,7 +38,7 @@ WORKER_SILENCE_SECONDS: Final = 60
 only starts slowly, over and over."""
 BACKLOG: Final = 2_048
 
-_APPLICATION: Final = "twinlock.app:create_app"
+_APPLICATION: Final = "twinlock.login_server:create_app"
 
 Init = Annotated[
     bool, typer.Option("--init", help="First make what is missing, as `twinlock init` does.")
