@@ -188,6 +188,35 @@ def test_the_profile_can_be_changed(house: House, client: TestClient) -> None:
     assert client.get("/users/me", headers=headers).json()["full_name"] == "Jane Doe"
 
 
+def test_the_language_is_chosen_over_the_api_and_pages_and_mails_speak_it(
+    house: House, client: TestClient
+) -> None:
+    house.create(full_name="John Doe")
+    headers = bearer(sign_in(client))
+
+    chosen = client.patch("/api/account", json={"language": "ar"}, headers=headers)
+
+    assert (chosen.json()["language"], chosen.json()["full_name"]) == ("ar", "John Doe")
+    assert client.get("/api/account", headers=headers).json()["language"] == "ar"
+    assert house.account().language == "ar"
+    both = {"full_name": None, "language": None}
+    cleared = client.patch("/api/account", json=both, headers=headers).json()
+    assert (cleared["language"], cleared["full_name"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"language": "xx"}, {"language": ["de"]}, {"language": "DE"}, {"language": ""}]
+)
+def test_an_unknown_language_or_no_change_is_refused(
+    house: House, client: TestClient, body: dict[str, object]
+) -> None:
+    house.create()
+    headers = bearer(sign_in(client))
+
+    assert client.patch("/api/account", json=body, headers=headers).status_code == 422
+    assert client.get("/api/account", headers=headers).json()["language"] is None
+
+
 def test_roles_and_names_cannot_be_given_to_oneself(house: House, client: TestClient) -> None:
     house.create()
     headers = bearer(sign_in(client))

@@ -8,7 +8,16 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from tests.pages.browser import Browser
-from tests.support.house import BASE_URL, OPERATOR, PASSWORD, Enrolled, House, sign_in, token
+from tests.support.house import (
+    BASE_URL,
+    OPERATOR,
+    PASSWORD,
+    Enrolled,
+    House,
+    begin_login,
+    sign_in,
+    token,
+)
 from twinlock.app import Twinlock
 from twinlock.testing.installation import changed
 from twinlock.testing.mail import MailTrap
@@ -304,5 +313,36 @@ def test_the_link_of_a_reset_offers_to_stop_it_and_its_button_does(
 
     assert "Your second factors stay" in browser.text
     assert browser.open(link).status_code == 404
-    assert DEAD in browser.text
+    assert "There is nothing left to stop" in browser.text
     assert client.post(path, headers=admin.bearer).status_code == 202
+
+
+@pytest.mark.parametrize("end", ["called off", "run out"])
+def test_a_link_whose_reset_is_over_says_that_nothing_is_left_to_stop(
+    browser: Browser,
+    enrolled: Enrolled,
+    sqlite_house: House,
+    client: TestClient,
+    trap: MailTrap,
+    end: str,
+) -> None:
+    root = sqlite_house.create("root", roles=("admin",))
+    admin = sqlite_house.enroll(client, root.username)
+    path = f"/api/admin/users/{enrolled.account.subject}/factor_reset"
+    assert client.post(path, headers=admin.bearer).status_code == 202
+    link = mailed(browser, trap)
+    browser.open(link)
+    form = browser.page
+    if end == "called off":
+        assert client.delete(path, headers=admin.bearer).status_code == 204
+    else:
+        sqlite_house.clock.advance(days=60)
+
+    browser.send()  # the page was open when it ended
+
+    assert form.status_code == 200
+    assert browser.page.status_code == 404
+    assert "There is nothing left to stop" in browser.text
+    assert "/account" in browser.read().links
+    sqlite_house.clock.advance(seconds=30)
+    assert begin_login(client)["status"] == "second_factor_required"  # nothing was removed

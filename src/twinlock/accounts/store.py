@@ -348,8 +348,8 @@ def update_profile(tx: Connection, account_id: str, *, full_name: str | None) ->
     tx.execute(UPDATE_PROFILE, {"account_id": account_id, "new_full_name": full_name})
 
 
-def set_language(tx: Connection, account_id: str, language: str) -> None:
-    """Set the language of an account's pages and mails."""
+def set_language(tx: Connection, account_id: str, language: str | None) -> None:
+    """Set the language of an account's pages and mails; None is as if none was ever chosen."""
     tx.execute(SET_LANGUAGE, {"account_id": account_id, "new_language": language})
 
 

@@ -3,13 +3,15 @@
 from datetime import datetime
 
 from fastapi import Response
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from twinlock.accounts.directory import Account
 from twinlock.api.bodies import FullName, Name, Password, SignedInOut
 from twinlock.api.responses import SIGNED_IN_PROBLEMS, with_cookies
+from twinlock.core.languages import Language
 from twinlock.core.principal import User
 from twinlock.core.proof import Acr
+from twinlock.flows.account import ProfileChange
 from twinlock.flows.outcomes import Denied, Refused, SignedIn
 from twinlock.web.deps import From, Now, Running, SameTransport, SessionCookie
 from twinlock.web.guard import OwnUser
@@ -28,6 +30,7 @@ class AccountOut(BaseModel):
     email: str | None
     email_verified: bool
     full_name: str | None
+    language: str | None
     roles: list[str]
     created_at: datetime
     must_change_password: bool
@@ -45,6 +48,7 @@ class AccountOut(BaseModel):
             email=account.email,
             email_verified=account.is_email_verified,
             full_name=account.full_name,
+            language=account.language,
             roles=list(account.roles),
             created_at=account.created_at,
             must_change_password=account.must_change_password,
@@ -56,9 +60,20 @@ class AccountOut(BaseModel):
 
 
 class ProfileIn(BaseModel):
-    """What may be changed without further proof."""
+    """What may be changed without further proof; what is left out stays as it is."""
 
-    full_name: FullName | None
+    full_name: FullName | None = None
+    language: Language | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> "ProfileIn":
+        if not self.model_fields_set:
+            raise ValueError("Nothing is to be changed.")
+        return self
+
+    def changes(self) -> ProfileChange:
+        """Tell what is given."""
+        return ProfileChange(**{name: getattr(self, name) for name in self.model_fields_set})
 
 
 class EmailIn(BaseModel):
@@ -94,9 +109,9 @@ async def change_profile(
     cookie: SessionCookie,
     now: Now,
 ) -> AccountOut | Response:
-    """Change the full name."""
+    """Change the full name, and the language of pages and mails."""
     changed = await runtime.workers.run(
-        runtime.account.change_profile, user, body.full_name, caller, now=now
+        runtime.account.change_profile, user, body.changes(), caller, now=now
     )
     if isinstance(changed, Denied | Refused):
         return refusal(changed)

@@ -19,6 +19,7 @@ from twinlock.accounts.passwords import MAX_PASSWORD_LENGTH
 from twinlock.config import values
 from twinlock.config.explained import ExplainedSettings, setting, variable
 from twinlock.core.errors import ConfigurationError
+from twinlock.core.languages import Language
 from twinlock.installation import key_file
 from twinlock.sessions.policy import Lifetimes
 from twinlock.throttle.policy import FamiliarFor, Limit, Rule, ThrottleRules
@@ -153,7 +154,7 @@ class Settings(ExplainedSettings):
         group=PAGES,
         example="false",
     )
-    default_language: Literal["en", "de", "fr", "es", "ja", "ar"] = setting(
+    default_language: Language = setting(
         "en",
         "The language of mails to whom has chosen none, and of pages for browsers that ask for "
         "none of ours.",

@@ -1,6 +1,9 @@
 """The languages that pages and mails speak."""
 
-from typing import Final
+from typing import Final, Literal
+
+Language = Literal["en", "de", "fr", "es", "ja", "ar"]
+"""The code of one."""
 
 SOURCE: Final = "en"
 """What stands in the source."""

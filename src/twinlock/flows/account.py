@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import Enum
 
 from sqlalchemy import Connection
 
@@ -30,6 +31,24 @@ NOT_OURS = Refused("managed_elsewhere", "This account is managed by the applicat
 NO_PASSWORD = Refused("no_password", "This account has no password to change.")
 
 
+class Unchanged(Enum):
+    """What is left as it is."""
+
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileChange:
+    """What is to be changed of a profile.
+
+    Attributes:
+        language: Of pages and mails; None is the browser's, or the installation's.
+    """
+
+    full_name: str | Unchanged | None = Unchanged.UNCHANGED
+    language: str | Unchanged | None = Unchanged.UNCHANGED
+
+
 @dataclass(frozen=True, slots=True)
 class ChangeCounted:
     """A change of password whose try at the current one is counted; it is to be hashed now."""
@@ -54,26 +73,17 @@ class AccountManagement:
         return self._parts.database.reading(self._parts.accounts.get, user.id)
 
     def change_profile(
-        self, user: User, full_name: str | None, caller: Caller, *, now: datetime
+        self, user: User, change: ProfileChange, caller: Caller, *, now: datetime
     ) -> Account | Refused | Denied:
-        """Set the full name."""
+        """Set the full name, the language, or both."""
         if not self._parts.accounts.are_ours:
             return NOT_OURS
-        done = self._parts.database.transaction(
-            self._change_profile, user, full_name, caller, now=now
-        )
+        done = self._parts.database.transaction(self._change_profile, user, change, caller, now=now)
         if isinstance(done, Denied):
             return done
         account, marked = done
         self._parts.marks.bump(marked)
         return account
-
-    def set_language(self, user: User, language: str) -> None:
-        """Set the language of an account of ours; another application's users have theirs there."""
-        if self._parts.accounts.are_ours:
-            self._parts.marks.bump(
-                self._parts.database.transaction(self._set_language, user, language)
-            )
 
     def learn_language(self, subject: SubjectId, language: str) -> None:
         """Take the language of a sign-in for the account's, while there is none."""
@@ -122,15 +132,11 @@ class AccountManagement:
             return self._changes.tell(done, now=now)
         return done
 
-    def _set_language(self, tx: Connection, user: User, language: str) -> list[str]:
-        accounts.set_language(tx, user.host_id, language)
-        return sessions.mark_changed(tx, user.id)
-
     def _change_profile(
         self,
         tx: Connection,
         user: User,
-        full_name: str | None,
+        change: ProfileChange,
         caller: Caller,
         *,
         now: datetime,
@@ -138,10 +144,15 @@ class AccountManagement:
         account = self._parts.accounts.get(tx, user.id)
         if account is None:
             return Denied()
-        accounts.update_profile(tx, account.host_id, full_name=full_name)
+        if not isinstance(change.full_name, Unchanged):
+            accounts.update_profile(tx, account.host_id, full_name=change.full_name)
+            account = replace(account, full_name=change.full_name)
+        if not isinstance(change.language, Unchanged):
+            accounts.set_language(tx, account.host_id, change.language)
+            account = replace(account, language=change.language)
         marked = sessions.mark_changed(tx, user.id)
         self._record(tx, EventType.ACCOUNT_CHANGED, user, caller, now=now)
-        return replace(account, full_name=full_name), marked
+        return account, marked
 
     def _begin_password_change(
         self,

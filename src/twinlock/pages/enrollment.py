@@ -15,6 +15,7 @@ from twinlock.flows.enrolling import (
     EnrollmentBegun,
 )
 from twinlock.flows.enrollment import LINK_REQUIRED, EnrolledAndSignedIn
+from twinlock.flows.first_password import Welcomed
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, EnrollmentRequired, IssuedCookie, Refused
 from twinlock.pages import cookies
@@ -89,6 +90,11 @@ def lead_there(
     cookies.give(response, cookies.ENROLLMENT, value, max_age=required.expires_in)
     cookies.forget(response, cookies.LOGIN)
     return response
+
+
+def lead_welcomed(request: Request, runtime: Runtime, welcomed: Welcomed) -> Response:
+    """Lead whoever has just set a first password to the page that sets up the second factor."""
+    return lead_there(request, runtime, welcomed.login, None, is_forced=welcomed.is_demanded)
 
 
 @pages.get("")

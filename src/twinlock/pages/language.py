@@ -7,6 +7,7 @@ from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 
 from twinlock.core.languages import LANGUAGES
+from twinlock.flows.account import ProfileChange
 from twinlock.pages import cookies
 from twinlock.pages.forms import (
     Form,
@@ -21,7 +22,7 @@ from twinlock.pages.replies import see_other
 from twinlock.pages.routes import page_router
 from twinlock.pages.shown import page
 from twinlock.pages.visitor import has_csrf_token, signed_in
-from twinlock.web.deps import Now, Running
+from twinlock.web.deps import From, Now, Running
 
 pages = page_router(prefix="/language")
 
@@ -49,7 +50,9 @@ async def show_languages(request: Request, runtime: Running) -> HTMLResponse:
 
 
 @pages.post("")
-async def choose(request: Request, form: Form, runtime: Running, now: Now) -> Response:
+async def choose(
+    request: Request, form: Form, runtime: Running, caller: From, now: Now
+) -> Response:
     """Keep the choice in this browser and, signed in, with the account."""
     visitor = await signed_in(request)
     if visitor is None and not has_form_token(request, form):
@@ -61,5 +64,8 @@ async def choose(request: Request, form: Form, runtime: Running, now: Now) -> Re
     if language in LANGUAGES:
         cookies.give(response, cookies.LANGUAGE, language, max_age=_KEPT)
         if visitor is not None:
-            await runtime.workers.run(runtime.account.set_language, visitor.user, language)
+            change = ProfileChange(language=language)
+            await runtime.workers.run(
+                runtime.account.change_profile, visitor.user, change, caller, now=now
+            )
     return response

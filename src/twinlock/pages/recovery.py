@@ -1,19 +1,18 @@
-"""``/recovery``: a forgotten password, and what mailed links do. Nothing here signs anybody in.
+"""``/recovery``: a forgotten password, and what mailed links do. Nothing here signs anybody in."""
 
-Looking at a mailed link changes nothing, because mail programs look at links by themselves; its
-button does.
-"""
-
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 
 from twinlock.accounts.directory import Account
+from twinlock.audit.events import Caller
 from twinlock.flows.email_change import EMAIL_TAKEN
 from twinlock.flows.outcomes import Refused, Throttled
-from twinlock.flows.recovery import LINK_INVALID, PasswordSet
-from twinlock.pages.forms import Form, form_secret, form_token, has_form_token, keep_form_secret
+from twinlock.flows.recovery import PasswordSet
+from twinlock.pages.forms import Form, has_form_token
+from twinlock.pages.mailed_links import MAX_NAME, ButtonLink, PasswordLink, Words, with_form
 from twinlock.pages.replies import minutes, see_other, throttled
 from twinlock.pages.routes import page_router
 from twinlock.pages.shown import page
@@ -24,15 +23,53 @@ from twinlock.web.runtime import Runtime
 
 pages = page_router(prefix="/recovery")
 
-_MAX_NAME: Final = 1024
-_MAX_TOKEN: Final = 128
-_MAX_PASSWORD: Final = 16_384
 _DONE: Final = {
     "password": "recovery/password_set.html",
     "email": "recovery/email_changed.html",
     "cancelled": "recovery/email_kept.html",
     "kept": "recovery/factors_kept.html",
 }
+
+
+async def _set_password(
+    runtime: Runtime, token: str, _: Words, password: str, caller: Caller, *, now: datetime
+) -> PasswordSet | Refused:
+    return await recover_password(runtime, token, password, caller, now=now)
+
+
+_RESET: Final = PasswordLink[Account, PasswordSet](
+    kind="password",
+    template="recovery/reset.html",
+    look=lambda runtime: runtime.recovery.look,
+    shown=lambda account: {"username": account.username},
+    set_password=_set_password,
+    lead=lambda request, runtime, done: see_other(f"{runtime.prefix}/recovery/done/password"),
+)
+_CONFIRM_EMAIL: Final = ButtonLink[tuple[Account, str]](
+    kind="email",
+    template="recovery/email_confirm.html",
+    look=lambda runtime: runtime.email_change.look,
+    act=lambda runtime: runtime.email_change.confirm,
+    shown=lambda found: {"account": found[0], "email": found[1]},
+    done="/recovery/done/email",
+    refusals={EMAIL_TAKEN.code: "recovery/email_taken.html"},
+)
+_KEEP_EMAIL: Final = ButtonLink[Account](
+    kind="cancel",
+    template="recovery/email_cancel.html",
+    look=lambda runtime: runtime.email_change.look_back,
+    act=lambda runtime: runtime.email_change.cancel,
+    shown=lambda account: {"account": account},
+    done="/recovery/done/cancelled",
+)
+_KEEP_FACTORS: Final = ButtonLink[Account](
+    kind="factors",
+    template="recovery/factors_cancel.html",
+    look=lambda runtime: runtime.factor_resets.look,
+    act=lambda runtime: runtime.factor_resets.stop,
+    shown=lambda account: {"account": account},
+    done="/recovery/done/kept",
+)
 
 
 @pages.get("/password")
@@ -44,7 +81,7 @@ async def show_request(request: Request, runtime: Running) -> HTMLResponse:
 @pages.post("/password")
 async def ask(request: Request, form: Form, runtime: Running, caller: From, now: Now) -> Response:
     """Take the request; the answer is the same for every name."""
-    name = form.text("username").strip()[:_MAX_NAME]
+    name = form.text("username").strip()[:MAX_NAME]
     if not has_form_token(request, form):
         return with_form(request, runtime, "recovery/ask.html", 403, error="stale", name=name)
     asked = await runtime.workers.run(runtime.recovery.ask, name, caller, now=now)
@@ -74,11 +111,8 @@ async def show_done(what: str, request: Request) -> HTMLResponse:
 
 @pages.get("/password/{token}")
 async def show_reset(token: str, request: Request, runtime: Running, now: Now) -> HTMLResponse:
-    """Ask for the new password, if the link is alive."""
-    account = await runtime.workers.run(runtime.recovery.look, token[:_MAX_TOKEN], now=now)
-    if account is None:
-        return dead_link(request, "password")
-    return _reset_page(request, runtime, account)
+    """Ask for the new password."""
+    return await _RESET.show(request, runtime, token, now=now)
 
 
 @pages.post("/password/{token}")
@@ -86,29 +120,13 @@ async def reset(
     token: str, request: Request, form: Form, runtime: Running, caller: From, now: Now
 ) -> Response:
     """Set the password; who needs a second factor needs it at the next sign-in, too."""
-    token = token[:_MAX_TOKEN]
-    account = await runtime.workers.run(runtime.recovery.look, token, now=now)
-    if account is None:
-        return dead_link(request, "password")
-    if not has_form_token(request, form):
-        return _reset_page(request, runtime, account, status=403, error="stale")
-    password = form.text("new_password")[: _MAX_PASSWORD + 1]
-    match await recover_password(runtime, token, password, caller, now=now):
-        case PasswordSet():
-            return see_other(f"{runtime.prefix}/recovery/done/password")
-        case Refused(code=code) if code == LINK_INVALID.code:
-            return dead_link(request, "password")
-        case Refused(code=code):
-            return _reset_page(request, runtime, account, status=400, error=code)
+    return await _RESET.take(request, form, runtime, token, caller, now=now)
 
 
 @pages.get("/email/cancel/{token}")
 async def show_cancel(token: str, request: Request, runtime: Running, now: Now) -> HTMLResponse:
     """Offer to stop a change of the address."""
-    found = await runtime.workers.run(runtime.email_change.look_back, token[:_MAX_TOKEN], now=now)
-    if found is None:
-        return dead_link(request, "cancel")
-    return with_form(request, runtime, "recovery/email_cancel.html", account=found)
+    return await _KEEP_EMAIL.show(request, runtime, token, now=now)
 
 
 @pages.post("/email/cancel/{token}")
@@ -116,14 +134,7 @@ async def cancel(
     token: str, request: Request, form: Form, runtime: Running, caller: From, now: Now
 ) -> Response:
     """Stop the change."""
-    if not has_form_token(request, form):
-        return await show_cancel(token, request, runtime, now)
-    done = await runtime.workers.run(
-        runtime.email_change.cancel, token[:_MAX_TOKEN], caller, now=now
-    )
-    if isinstance(done, Refused):
-        return dead_link(request, "cancel")
-    return see_other(f"{runtime.prefix}/recovery/done/cancelled")
+    return await _KEEP_EMAIL.press(request, form, runtime, token, caller, now=now)
 
 
 @pages.get("/factors/cancel/{token}")
@@ -131,10 +142,7 @@ async def show_factor_reset(
     token: str, request: Request, runtime: Running, now: Now
 ) -> HTMLResponse:
     """Offer to stop a reset of the account's factors."""
-    found = await runtime.workers.run(runtime.factor_resets.look, token[:_MAX_TOKEN], now=now)
-    if found is None:
-        return dead_link(request, "factors")
-    return with_form(request, runtime, "recovery/factors_cancel.html", account=found)
+    return await _KEEP_FACTORS.show(request, runtime, token, now=now)
 
 
 @pages.post("/factors/cancel/{token}")
@@ -142,14 +150,7 @@ async def stop_factor_reset(
     token: str, request: Request, form: Form, runtime: Running, caller: From, now: Now
 ) -> Response:
     """Stop the reset."""
-    if not has_form_token(request, form):
-        return await show_factor_reset(token, request, runtime, now)
-    done = await runtime.workers.run(
-        runtime.factor_resets.stop, token[:_MAX_TOKEN], caller, now=now
-    )
-    if isinstance(done, Refused):
-        return dead_link(request, "factors")
-    return see_other(f"{runtime.prefix}/recovery/done/kept")
+    return await _KEEP_FACTORS.press(request, form, runtime, token, caller, now=now)
 
 
 @pages.get("/email/{token}")
@@ -157,12 +158,7 @@ async def show_confirmation(
     token: str, request: Request, runtime: Running, now: Now
 ) -> HTMLResponse:
     """Offer to put the new address in force."""
-    found = await runtime.workers.run(runtime.email_change.look, token[:_MAX_TOKEN], now=now)
-    if found is None:
-        return dead_link(request, "email")
-    return with_form(
-        request, runtime, "recovery/email_confirm.html", account=found[0], email=found[1]
-    )
+    return await _CONFIRM_EMAIL.show(request, runtime, token, now=now)
 
 
 @pages.post("/email/{token}")
@@ -170,49 +166,4 @@ async def confirm(
     token: str, request: Request, form: Form, runtime: Running, caller: From, now: Now
 ) -> Response:
     """Put the new address in force."""
-    if not has_form_token(request, form):
-        return await show_confirmation(token, request, runtime, now)
-    done = await runtime.workers.run(
-        runtime.email_change.confirm, token[:_MAX_TOKEN], caller, now=now
-    )
-    match done:
-        case Refused(code=code) if code == EMAIL_TAKEN.code:
-            return page(request, "recovery/email_taken.html", status=400)
-        case Refused():
-            return dead_link(request, "email")
-        case Account():
-            return see_other(f"{runtime.prefix}/recovery/done/email")
-
-
-def _reset_page(
-    request: Request,
-    runtime: Runtime,
-    account: Account,
-    *,
-    status: int = 200,
-    error: str | None = None,
-) -> HTMLResponse:
-    return with_form(
-        request,
-        runtime,
-        "recovery/reset.html",
-        status,
-        error=error,
-        username=account.username,
-    )
-
-
-def dead_link(request: Request, kind: str) -> HTMLResponse:
-    """Say that a link leads nowhere; not why, and the same for one that never was."""
-    return page(request, "recovery/dead_link.html", status=404, kind=kind)
-
-
-def with_form(
-    request: Request, runtime: Runtime, template: str, status: int = 200, **shown: Any
-) -> HTMLResponse:
-    """Return a page with a form that is sent before there is a session."""
-    secret = form_secret(request)
-    shown = {"minutes": 0, "csrf": form_token(runtime, secret), **shown}
-    response = page(request, template, status=status, **shown)
-    keep_form_secret(response, secret)
-    return response
+    return await _CONFIRM_EMAIL.press(request, form, runtime, token, caller, now=now)
