@@ -1,10 +1,10 @@
 """``/api/admin/invitations``: invite, list, revoke. Nobody but the invited ever sees the link."""
 
-from datetime import datetime
-from typing import Annotated
+from datetime import datetime, timedelta
+from typing import Annotated, Final
 
 from fastapi import Query, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from twinlock.api.admin_bodies import Roles, Typed
 from twinlock.api.bodies import FullName
@@ -21,6 +21,8 @@ from twinlock.web.routes import router
 
 api = router(prefix="/admin/invitations", tags=["admin"], responses=SIGNED_IN_PROBLEMS)
 
+_CENTURY: Final = 100 * 366 * 86_400  # of seconds: no number is too large for a date
+
 
 class InvitationIn(BaseModel):
     """Whom to invite. An account of that name is invited again if nobody ever got into it."""
@@ -31,6 +33,8 @@ class InvitationIn(BaseModel):
     email: Typed
     full_name: FullName | None = None
     roles: Roles = []
+    expires_in: Annotated[int, Field(ge=3600)] | None = None
+    """Seconds; at most as long as the installation lets invitations live."""
 
 
 class InvitationOut(BaseModel):
@@ -68,12 +72,17 @@ class InvitationListOut(BaseModel):
 async def invite(
     body: InvitationIn, user: AdminUser, runtime: Running, caller: From, now: Now
 ) -> InvitationOut | Response:
-    """Mail an invitation, which lives seven days; an older one of the account is void."""
+    """Mail an invitation, which lives seven days at most; an older one of the account is void."""
     if not runtime.invitations.is_enabled:
         return switched_off()
     new = NewAccount(body.username, body.email, body.full_name, tuple(body.roles))
     flow = runtime.invitations.acting_as(user)
-    sent = await run_as_admin(runtime, flow.invite, new, acting(user, caller), now=now)
+    lifetime = None
+    if body.expires_in is not None:
+        lifetime = timedelta(seconds=min(body.expires_in, _CENTURY))
+    sent = await run_as_admin(
+        runtime, flow.invite, new, acting(user, caller), lifetime=lifetime, now=now
+    )
     return refusal(sent) if isinstance(sent, Refused) else InvitationOut.of(sent)
 
 

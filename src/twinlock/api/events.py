@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from sqlalchemy import Row
 
 from twinlock.api.responses import SIGNED_IN_PROBLEMS
+from twinlock.audit.events import NOTE
 from twinlock.audit.store import NEWEST
 from twinlock.web.deps import Running
 from twinlock.web.guard import OwnUser
@@ -47,7 +48,7 @@ class EventOut(BaseModel):
             ip=row.ip,
             user_agent=row.user_agent,
             count=row._mapping["count"],
-            details=json.loads(row.details),
+            details={k: v for k, v in json.loads(row.details).items() if k != NOTE},
         )
 
 

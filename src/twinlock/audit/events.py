@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from twinlock.core.proof import Reason, SubjectId
 
@@ -64,6 +65,10 @@ class EventType(StrEnum):
     DATABASE_RESTORED = "database.restored"
 
 
+NOTE: Final = "note"
+"""The detail of an event that says why, in the words of who acted; not for the account's owner."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Where a request came from.
@@ -75,6 +80,7 @@ class Caller:
         known_browser: The secret of the ``known`` cookie, if one came along.
         actor: Who acts on another's account (``cli:<user>``,
             ``admin:<sub>``); None for the account itself.
+        note: Why, in the words of who acts; empty where nobody asked.
     """
 
     ip: str | None = None
@@ -82,6 +88,7 @@ class Caller:
     is_browser: bool = False
     known_browser: str | None = field(default=None, repr=False)
     actor: str | None = None
+    note: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

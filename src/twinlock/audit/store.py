@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
 
-from twinlock.audit.events import Event, EventType
+from twinlock.audit.events import NOTE, Event, EventType
 from twinlock.audit.tables import event
 from twinlock.core.proof import SubjectId
 from twinlock.core.secrets import uuid7
@@ -56,6 +56,9 @@ NEWEST = "g"
 def record(tx: Connection, happened: Event) -> None:
     """Write an event, in the transaction of what it records."""
     caller = happened.caller
+    details = dict(happened.details)
+    if caller.note:
+        details[NOTE] = caller.note
     row = {
         "id": uuid7(happened.at),
         "type": happened.type,
@@ -67,7 +70,7 @@ def record(tx: Connection, happened: Event) -> None:
         "session_id": happened.session_id,
         "ip": caller.ip,
         "user_agent": caller.user_agent,
-        "details": json.dumps(dict(happened.details)) if happened.details else "{}",
+        "details": json.dumps(details) if details else "{}",
         "repeat_key": happened.repeat_key,
         "count": 1,
         "at": happened.at,

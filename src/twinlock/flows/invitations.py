@@ -11,7 +11,7 @@ whatever else changes the account void it. The address is verified by whoever re
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
@@ -110,18 +110,31 @@ class Invitations:
         other._actor = user
         return other
 
-    def invite(self, new: NewAccount, caller: Caller, *, now: datetime) -> Invitation | Refused:
+    @property
+    def longest(self) -> timedelta:
+        """How long an invitation lives at most."""
+        return self._parts.lifetimes.invitation_link
+
+    def invite(
+        self,
+        new: NewAccount,
+        caller: Caller,
+        *,
+        lifetime: timedelta | None = None,
+        now: datetime,
+    ) -> Invitation | Refused:
         """Mail an invitation: for a new account, or for one that has no password yet.
 
-        An older invitation of the account is void.
+        An older invitation of the account is void. None lives longer than `longest`.
         """
+        lives = min(lifetime or self.longest, self.longest)
         address = check_email(new.email or "")
         if isinstance(address, EmailProblem):
             return Refused(address.value, address.sentence)
         if self._parts.mail is None:
             return NO_MAIL
         try:
-            return self._transaction(self._invite, new, address, caller, now=now)
+            return self._transaction(self._invite, new, address, caller, lives, now=now)
         except _UndoneError as undone:
             return undone.refused
 
@@ -173,6 +186,7 @@ class Invitations:
         new: NewAccount,
         address: EmailAddress,
         caller: Caller,
+        lifetime: timedelta,
         *,
         now: datetime,
     ) -> Invitation | Refused:
@@ -190,7 +204,7 @@ class Invitations:
             )
         if isinstance(account, Refused):
             raise _UndoneError(account)
-        return self._mail(tx, account, address, caller, now=now)
+        return self._mail(tx, account, address, caller, lifetime, now=now)
 
     def _again(
         self, tx: Connection, account: Account, new: NewAccount, address: EmailAddress
@@ -230,11 +244,11 @@ class Invitations:
         account: Account,
         address: EmailAddress,
         caller: Caller,
+        lifetime: timedelta,
         *,
         now: datetime,
     ) -> Invitation:
-        token, lifetime = new_secret(), self._parts.lifetimes.invitation_link
-        ends_at = now + lifetime
+        token, ends_at = new_secret(), now + lifetime
         begun = mailed_link(Purpose.INVITATION, token, account, account.generation, ends_at, now)
         pending.insert_pending(tx, begun)
         state = self._verifying.seal_state(address.text.encode(), begun)

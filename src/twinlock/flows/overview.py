@@ -8,6 +8,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row
 
 from twinlock.accounts.directory import Account
+from twinlock.accounts.email_changes import store as emails
+from twinlock.accounts.email_changes.store import StagedEmail
 from twinlock.accounts.resets import store as resets
 from twinlock.accounts.resets.store import StagedReset
 from twinlock.audit import store as audit
@@ -36,6 +38,7 @@ class Overview:
         factors: Its authenticators, whatever the seal says of them.
         is_seal_broken: Whether they are not those that the seal was made over.
         reset: The reset of its factors that waits, if it lives.
+        new_email: The other e-mail address that waits, if it lives.
         demands: What policies demand of it.
         events: The newest of its history.
         signed_in: The event of the last sign-in; None for never, or longer ago than events
@@ -51,6 +54,7 @@ class Overview:
     sessions: Sequence[Session]
     devices: Sequence[Device]
     reset: StagedReset | None
+    new_email: StagedEmail | None
     demands: Demands
     events: Sequence[Row[Any]]
     signed_in: Row[Any] | None
@@ -89,6 +93,7 @@ def _read(
 ) -> Overview:
     subject = account.subject
     staged = resets.get_reset(db, subject)
+    waits = emails.get_staged(db, subject)
     return Overview(
         account=account,
         factors=authenticators.list_authenticators(db, subject),
@@ -97,6 +102,7 @@ def _read(
         sessions=sessions.find_sessions(db, subject, now=now),
         devices=devices.find_devices(db, subject, generation=account.generation, now=now),
         reset=staged if staged is not None and is_alive(staged, account, now=now) else None,
+        new_email=waits if waits is not None and is_alive(waits, account, now=now) else None,
         demands=demands_of(db, parts, account, now=now),
         events=audit.list_events(db, limit=_EVENTS, subject=subject),
         signed_in=_last(db, subject, EventType.LOGIN_SUCCEEDED),

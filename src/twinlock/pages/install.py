@@ -29,6 +29,7 @@ from twinlock.pages.admin import account as admin_account
 from twinlock.pages.admin import accounts as admin_accounts
 from twinlock.pages.admin import actions as admin_actions
 from twinlock.pages.admin import events as admin_events
+from twinlock.pages.admin import invitations as admin_invitations
 from twinlock.pages.admin import keys as admin_keys
 from twinlock.pages.admin import mail as admin_mail
 from twinlock.pages.admin import overview as admin_overview
@@ -58,6 +59,7 @@ _MODULES = (
     static,
     admin_overview,
     admin_accounts,
+    admin_invitations,
     admin_account,
     admin_actions,
     admin_policies,

@@ -53,6 +53,13 @@ NOTES: Final = {
     "reset_approved": texts.mark("The reset is approved."),
     "reset_requested": texts.mark("The reset waits for 24 hours now. You can call it off below."),
     "roles_set": texts.mark("The roles are set."),
+    "name_set": texts.mark("The name is changed."),
+    "email_requested": texts.mark(
+        "The new address waits for 24 hours now. You can call it off below."
+    ),
+    "email_cancelled": texts.mark("The new address is called off. Nothing was changed."),
+    "invitation_sent": texts.mark("The invitation is on its way."),
+    "invitation_revoked": texts.mark("The invitation is revoked. Its link opens nothing."),
     "account_enabled": texts.mark("The account is enabled."),
     "account_disabled": texts.mark("The account is disabled. You can enable it again below."),
     "account_deleted": texts.mark("The account is deleted."),

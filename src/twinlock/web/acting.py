@@ -17,9 +17,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def acting(user: User, caller: Caller) -> Caller:
-    """Return where a request came from, with the admin who sent it."""
-    return Caller(caller.ip, caller.user_agent, caller.is_browser, actor=f"admin:{user.id}")
+def acting(user: User, caller: Caller, *, note: str = "") -> Caller:
+    """Return where a request came from, with the admin who sent it, and why."""
+    return Caller(
+        caller.ip, caller.user_agent, caller.is_browser, actor=f"admin:{user.id}", note=note
+    )
 
 
 def subject_in(text: str) -> SubjectId | None:

@@ -6,7 +6,7 @@ from fastapi.responses import HTMLResponse
 from twinlock.flows.overview import Overview
 from twinlock.pages.admin import happenings
 from twinlock.pages.admin.admitted import Admin
-from twinlock.pages.admin.offers import offered
+from twinlock.pages.admin.offers import offered, withheld
 from twinlock.pages.routes import page_router
 from twinlock.pages.shown import page
 from twinlock.web.acting import no_such_account, subject_in
@@ -30,6 +30,7 @@ async def show_account(
         found=found,
         account=found.account,
         actions=offered(found, admin.user),
+        withheld=withheld(found, admin.user),
         sentence=happenings.sentence,
         is_alarm=happenings.is_alarm,
     )

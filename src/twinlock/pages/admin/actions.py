@@ -1,6 +1,7 @@
 """``/admin/accounts/{id}/{action}``: what an admin can do, each behind a page of its own."""
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
@@ -25,6 +26,10 @@ pages = page_router(prefix="/admin/accounts")
 
 _MAX_ROLES: Final = 32
 _MAX_LINE: Final = 2048
+_MAX_NAME: Final = 255
+_MAX_EMAIL: Final = 320
+_MAX_WHY: Final = 200
+_TYPED: Final = ("full_name", "email", "roles", "why")
 
 
 @pages.get("/{user_id}/{action}")
@@ -54,10 +59,14 @@ async def act(
         return _question(request, admin, found, chosen, status=409, error="changed_meanwhile")
     if chosen is Action.DELETE and form.text("username").strip() != found.account.username:
         return _question(request, admin, found, chosen, status=400, error="other_name")
-    done = await _do(runtime, chosen, found, admin, form, acting(admin.user, caller), now=now)
-    if isinstance(done, Refused):
-        roles = form.text("roles")[:_MAX_LINE]
-        return _question(request, admin, found, chosen, status=400, error=done.code, roles=roles)
+    by = acting(admin.user, caller, note=form.line("why", max_length=_MAX_WHY))
+    error = _unprintable(form, chosen)
+    if error is None:
+        done = await _do(runtime, chosen, found, admin, form, by, now=now)
+        error = done.code if isinstance(done, Refused) else None
+    if error is not None:
+        typed = {name: form.text(name)[:_MAX_LINE] for name in _TYPED}
+        return _question(request, admin, found, chosen, status=400, error=error, typed=typed)
     path = f"{runtime.prefix}/admin/accounts"
     if chosen is not Action.DELETE:
         path += f"/{found.account.subject}"
@@ -89,27 +98,56 @@ async def _do(
 ) -> object:
     account, user = found.account, admin.user
     work = runtime.administration.acting_as(user)
-    resets = runtime.factor_resets
     match action:
         case Action.UNLOCK:
             return await run_as_admin(runtime, work.unlock, account, caller, now=now)
         case Action.END_SESSIONS:
             return await run_as_admin(runtime, work.end_sessions, account, None, caller, now=now)
-        case Action.CANCEL_RESET:
-            return await run_as_admin(runtime, resets.cancel, account, user, caller, now=now)
-        case Action.APPROVE_RESET:
-            return await run_as_admin(runtime, resets.approve, account, user, caller, now=now)
-        case Action.RESET:
-            return await run_as_admin(runtime, resets.request, account, user, caller, now=now)
-        case Action.ROLES:
-            roles = form.text("roles")[:_MAX_LINE].split()[:_MAX_ROLES]
-            return await run_as_admin(runtime, work.change, account, caller, roles=roles, now=now)
+        case Action.RESET | Action.APPROVE_RESET | Action.CANCEL_RESET | Action.CANCEL_EMAIL:
+            staged = _staged(runtime, action)
+            return await run_as_admin(runtime, staged, account, user, caller, now=now)
+        case Action.NAME | Action.EMAIL | Action.ROLES:
+            given = _given(action, form)
+            return await run_as_admin(runtime, work.change, account, caller, **given, now=now)
         case Action.ENABLE:
             return await run_as_admin(runtime, work.enable, account, caller, now=now)
         case Action.DISABLE:
             return await run_as_admin(runtime, work.disable, account, caller, now=now)
         case Action.DELETE:
             return await run_as_admin(runtime, work.delete, account, caller, now=now)
+
+
+def _staged(runtime: Runtime, action: Action) -> Callable[..., object]:
+    """Return what is done to something that waits, or begins to."""
+    resets = runtime.factor_resets
+    match action:
+        case Action.APPROVE_RESET:
+            return resets.approve
+        case Action.CANCEL_RESET:
+            return resets.cancel
+        case Action.CANCEL_EMAIL:
+            return runtime.staged_emails.cancel
+        case _:
+            return resets.request
+
+
+def _given(action: Action, form: Fields) -> dict[str, Any]:
+    """Return what is to be changed."""
+    match action:
+        case Action.NAME:
+            return {"full_name": form.line("full_name", max_length=_MAX_NAME)}
+        case Action.EMAIL:
+            return {"email": form.line("email", max_length=_MAX_EMAIL)}
+        case _:
+            return {"roles": form.text("roles")[:_MAX_LINE].split()[:_MAX_ROLES]}
+
+
+def _unprintable(form: Fields, action: Action) -> str | None:
+    """Return what is wrong with a line that cannot be kept as it was typed."""
+    for field, longest in (("why", _MAX_WHY), ("full_name", _MAX_NAME)):
+        if form.text(field).strip() and not form.line(field, max_length=longest):
+            return f"{field}_unprintable"
+    return "email_syntax" if action is Action.EMAIL and not form.text("email").strip() else None
 
 
 def _chosen(runtime: Runtime, action: str, found: Overview, admin: Visitor) -> Action:
@@ -135,7 +173,7 @@ def _question(
     *,
     status: int = 200,
     error: str | None = None,
-    roles: str | None = None,
+    typed: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
     return page(
         request,
@@ -146,6 +184,12 @@ def _question(
         action=action,
         found=found,
         account=found.account,
-        roles=" ".join(found.account.roles) if roles is None else roles,
+        typed=typed or _as_it_is(found),
         error=error,
     )
+
+
+def _as_it_is(found: Overview) -> Mapping[str, str]:
+    account = found.account
+    roles = " ".join(account.roles)
+    return {"full_name": account.full_name or "", "email": "", "roles": roles, "why": ""}

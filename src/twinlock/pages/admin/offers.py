@@ -15,6 +15,9 @@ class Action(StrEnum):
     CANCEL_RESET = "cancel_reset"
     APPROVE_RESET = "approve_reset"
     RESET = "reset"
+    NAME = "name"
+    EMAIL = "email"
+    CANCEL_EMAIL = "cancel_email"
     ROLES = "roles"
     ENABLE = "enable"
     DISABLE = "disable"
@@ -27,6 +30,9 @@ NOTES: Final = {
     Action.CANCEL_RESET: "reset_cancelled",
     Action.APPROVE_RESET: "reset_approved",
     Action.RESET: "reset_requested",
+    Action.NAME: "name_set",
+    Action.EMAIL: "email_requested",
+    Action.CANCEL_EMAIL: "email_cancelled",
     Action.ROLES: "roles_set",
     Action.ENABLE: "account_enabled",
     Action.DISABLE: "account_disabled",
@@ -39,7 +45,8 @@ def offered(found: Overview, admin: User) -> list[Action]:
     account, reset = found.account, found.reset
     if account.subject == admin.id:
         return []
-    can = {Action.UNLOCK, Action.ROLES, Action.DELETE}
+    can = {Action.UNLOCK, Action.NAME, Action.ROLES, Action.DELETE}
+    can.add(Action.EMAIL if found.new_email is None else Action.CANCEL_EMAIL)
     can.add(Action.ENABLE if account.is_disabled else Action.DISABLE)
     if found.sessions:
         can.add(Action.END_SESSIONS)
@@ -47,6 +54,18 @@ def offered(found: Overview, admin: User) -> list[Action]:
         can.add(Action.RESET)
     else:
         can.add(Action.CANCEL_RESET)
-        if ADMIN in account.roles and reset.approved_by is None and reset.requested_by != admin.id:
+        if ADMIN in account.roles and reset.approved_by is None and not _is_asker(found, admin):
             can.add(Action.APPROVE_RESET)
     return [action for action in Action if action in can]
+
+
+def withheld(found: Overview, admin: User) -> list[Action]:
+    """Return what another admin has to do: two must agree, and *admin* is one of them already."""
+    reset = found.reset
+    if reset is None or reset.approved_by is not None or ADMIN not in found.account.roles:
+        return []
+    return [Action.APPROVE_RESET] if _is_asker(found, admin) else []
+
+
+def _is_asker(found: Overview, admin: User) -> bool:
+    return found.reset is not None and found.reset.requested_by == admin.id
