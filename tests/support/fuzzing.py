@@ -67,9 +67,8 @@ def own_routes() -> list[str]:
     """Return every route of the API, as ``GET /users/me``, hidden ones included."""
     return [
         f"{method} {prefix}{route.path}"
-        for prefix, added in routers._routers().items()
-        for one in added
-        for route in one.routes
+        for prefix, added in routers._routers()
+        for route in added.routes
         if isinstance(route, APIRoute)
         for method in sorted(route.methods or ())
     ]

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from fastapi import Request as HttpRequest
 from fastapi import Response
 from pydantic import BaseModel
 from starlette.requests import HTTPConnection
@@ -18,10 +19,19 @@ from twinlock.flows.outcomes import (
     SignedIn,
     Throttled,
 )
-from twinlock.web.deps import OWN_SITE, BeginsStep, From, Now, Running, refuse_cookie_to_guest
+from twinlock.web.deps import (
+    OWN_SITE,
+    BeginsStep,
+    From,
+    Now,
+    Running,
+    caller,
+    refuse_cookie_to_guest,
+)
 from twinlock.web.password_step import Submitted, submit_password
 from twinlock.web.problems import login_denied, problem, too_many_tries
-from twinlock.web.routes import router
+from twinlock.web.routes import TwinlockRoute, router
+from twinlock.web.runtime import runtime_of
 
 api = router(prefix="/login", tags=["login"], dependencies=[OWN_SITE], responses=SIGN_IN_PROBLEMS)
 
@@ -108,11 +118,16 @@ class AnswerIn(BaseModel):
     transport: Transport = Transport.BEARER
 
 
-@api.post(
-    "",
-    response_model=SignedInOut | SecondFactorRequiredOut | EnrollmentRequiredOut,
-    response_model_exclude_none=True,
-)
+class PasswordRoute(TwinlockRoute):
+    """A route that takes passwords, and turns a flood of them away unread."""
+
+    def answer_early(self, request: HttpRequest) -> Response | None:
+        """Refuse a network whose count is full, as `submit_password` would."""
+        runtime = runtime_of(request)
+        throttled = runtime.login.turn_away(caller(request, runtime), now=runtime.clock())
+        return None if throttled is None else too_many_tries(throttled)
+
+
 async def log_in(
     http: HTTPConnection,
     body: LoginIn,
@@ -134,6 +149,16 @@ async def log_in(
             return enrollment_required(enrollment)
         case Denied():
             return login_denied()
+
+
+api.add_api_route(
+    "",
+    log_in,
+    methods=["POST"],
+    response_model=SignedInOut | SecondFactorRequiredOut | EnrollmentRequiredOut,
+    response_model_exclude_none=True,
+    route_class_override=PasswordRoute,
+)
 
 
 @api.post("/{method}", response_model=SignedInOut | EnrollmentRequiredOut)

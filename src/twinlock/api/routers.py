@@ -1,7 +1,6 @@
 """All routes of the API, put under their prefixes."""
 
 import functools
-import itertools
 import threading
 from typing import Any
 
@@ -55,9 +54,8 @@ class WholeApi(OwnRouter):
                 return
             self._is_begun = True
             twins = _Twins()
-            for prefix, routers in _routers().items():
-                for added in routers:
-                    self._add(added, twins, prefix=prefix)
+            for prefix, added in _routers():
+                self._add(added, twins, prefix=prefix)
             self.include_router(twins)
             self._is_full = True
 
@@ -69,8 +67,7 @@ class WholeApi(OwnRouter):
     @functools.cached_property
     def first_segments(self) -> frozenset[str]:
         """The words that the paths of all modules begin with, behind any prefix."""
-        routers = itertools.chain(*_routers().values())
-        return frozenset().union(*(added.first_segments for added in routers))
+        return frozenset().union(*(added.first_segments for _, added in _routers()))
 
     def _add(self, added: OwnRouter, twins: "_Twins", *, prefix: str) -> None:
         self.include_router(added, prefix=prefix)
@@ -95,8 +92,11 @@ class _Twins(OwnRouter):
         return super().matches(scope)
 
 
-def _routers() -> dict[str, list[OwnRouter]]:
-    """Return the routes of each module, by the prefix that they have."""
+def _routers() -> list[tuple[str, OwnRouter]]:
+    """Return the routes of each module behind their prefix.
+
+    FastAPI asks them in this order, several times a request: what is most asked for comes first.
+    """
     from twinlock.api import (
         account,
         admin,
@@ -121,9 +121,7 @@ def _routers() -> dict[str, list[OwnRouter]]:
         well_known,
     )
 
-    at_root = (token, revoke, users, well_known, health)
     under_api = (
-        login,
         passkey,
         enrollment,
         logout,
@@ -140,10 +138,12 @@ def _routers() -> dict[str, list[OwnRouter]]:
         registration,
         policies,
     )
-    return {
-        "": [module.api for module in at_root],
-        "/api": [module.api for module in under_api],
-    }
+    return [
+        ("", token.api),
+        ("/api", login.api),
+        *(("", module.api) for module in (users, revoke, well_known, health)),
+        *(("/api", module.api) for module in under_api),
+    ]
 
 
 async def _not_found() -> Response:

@@ -93,7 +93,12 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened; never holds a secret."""
+    """One thing that happened; never holds a secret.
+
+    Attributes:
+        repeat_key: Of what happens again and again; None for what is kept each time.
+        times: How often it has happened since it was told last.
+    """
 
     type: EventType
     at: datetime
@@ -105,3 +110,4 @@ class Event:
     session_id: str | None = None
     details: Mapping[str, str | int | Sequence[str]] = field(default_factory=dict)
     repeat_key: bytes | None = None
+    times: int = 1

@@ -17,7 +17,7 @@ from twinlock.db.types import UtcDateTime
 
 INSERT_EVENT = insert(event)
 INSERT_REPEATABLE = insert(event).ext(
-    on_conflict("(repeat_key) DO UPDATE SET count = event.count + 1")
+    on_conflict("(repeat_key) DO UPDATE SET count = event.count + excluded.count")
 )
 LIST_EVENTS = (
     select(event)
@@ -72,7 +72,7 @@ def record(tx: Connection, happened: Event) -> None:
         "user_agent": caller.user_agent,
         "details": json.dumps(details) if details else "{}",
         "repeat_key": happened.repeat_key,
-        "count": 1,
+        "count": happened.times,
         "at": happened.at,
     }
     tx.execute(INSERT_EVENT if happened.repeat_key is None else INSERT_REPEATABLE, row)

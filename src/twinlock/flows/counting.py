@@ -12,11 +12,13 @@ from twinlock.accounts.directory import Account
 from twinlock.accounts.names import login_key
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
+from twinlock.core import clock
 from twinlock.core.principal import User
 from twinlock.core.proof import Reason, SubjectId
 from twinlock.core.secrets import new_secret
 from twinlock.flows.parts import Parts
 from twinlock.throttle import policy, store
+from twinlock.throttle.floods import Floods
 from twinlock.throttle.policy import Familiar, Throttled
 from twinlock.throttle.store import Try
 
@@ -34,6 +36,7 @@ class Counting:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._floods = Floods()
 
     def name_digest(self, name: str) -> bytes:
         """Return the keyed digest under which a name that nobody has is logged and counted."""
@@ -65,6 +68,10 @@ class Counting:
         if isinstance(taken, Throttled):
             # A full network is nobody's event: it must not write one for each name it tries.
             is_own = taken.key != network_key
+            times = 1
+            if not is_own:
+                at = clock.monotonic()
+                times = self._floods.note(network_key, taken, now=now, at=at)
             self._record_throttled(
                 tx,
                 taken,
@@ -72,9 +79,21 @@ class Counting:
                 "password",
                 subject=account.subject if account and is_own else None,
                 name_digest=who if account is None and is_own else None,
+                times=times,
                 now=now,
             )
         return taken
+
+    def turn_away(self, caller: Caller, *, now: datetime) -> Throttled | None:
+        """Refuse the password of a network that floods us, without asking the database again.
+
+        Only the network's own count refuses here, which knows of no account. A browser that
+        may be known has another count.
+        """
+        if caller.known_browser is not None:
+            return None
+        network = self._digest("network", network_of(caller.ip))
+        return self._floods.refused(network, now=now, at=clock.monotonic())
 
     def take_password_tries_in_session(
         self, tx: Connection, user: User, caller: Caller, *, now: datetime
@@ -155,7 +174,10 @@ class Counting:
 
     def give_back(self, tx: Connection, tries: Iterable[Try]) -> None:
         """Uncount exactly these tries."""
-        store.give_back(tx, tries)
+        given = tuple(tries)
+        store.give_back(tx, given)
+        for one in given:
+            self._floods.forget(one.key)
 
     def note_right_answer(self, tx: Connection, taken: Try) -> None:
         """Uncount a second-factor try that was right, and end the row of wrong ones."""
@@ -245,6 +267,7 @@ class Counting:
         *,
         subject: SubjectId | None,
         name_digest: bytes | None = None,
+        times: int = 1,
         now: datetime,
     ) -> None:
         """Keep repeated throttled denials of one count and hour as one row that counts them."""
@@ -260,6 +283,7 @@ class Counting:
                 reason=Reason.THROTTLED,
                 method=method,
                 repeat_key=self._digest("event", throttled.key or b"", method or "", hour),
+                times=times,
             ),
         )
 

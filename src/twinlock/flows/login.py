@@ -79,6 +79,10 @@ class Login:
         """
         return self._parts.database.transaction_once(self._look_up, name, entry, caller, now=now)
 
+    def turn_away(self, caller: Caller, *, now: datetime) -> Throttled | None:
+        """Refuse a flood of passwords before anything else is done; on the event loop."""
+        return self._counting.turn_away(caller, now=now)
+
     def finish_password(
         self,
         seen: LookedUp,

@@ -77,7 +77,7 @@ class Metrics:
                     type=str(event.type),
                     method=event.method or "",
                     reason="" if event.reason is None else str(event.reason),
-                ).inc()
+                ).inc(event.times)
 
     def looked_around(self, *, hashes: int, places: int) -> None:
         """Note the process's look at the database, and how many hashes it has to do."""

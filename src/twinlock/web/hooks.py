@@ -49,6 +49,7 @@ class SecurityEvent:
         user_agent: What its client says it is.
         actor: Who acted on another's account.
         details: What else the audit log says.
+        times: How often it happened: more than once where a flood of tries is refused.
     """
 
     type: str
@@ -63,6 +64,7 @@ class SecurityEvent:
     user_agent: str | None
     actor: str | None
     details: Mapping[str, str | int | Sequence[str]] = field(default_factory=dict)
+    times: int = 1
 
 
 Hook = Callable[[SecurityEvent], Awaitable[None] | None]
@@ -222,4 +224,5 @@ def _told(event: Event, parts: "Parts") -> SecurityEvent:
         user_agent=event.caller.user_agent,
         actor=event.caller.actor,
         details=event.details,
+        times=event.times,
     )

@@ -40,6 +40,9 @@ async def submit_password(
     runtime: Runtime, submitted: Submitted, request: Request, *, now: datetime
 ) -> SignedIn | SecondFactorRequired | EnrollmentRequired | Denied | Throttled:
     """Check a password, and the code that came with it if one did, with exactly one hash."""
+    turned_away = runtime.login.turn_away(request.caller, now=now)
+    if turned_away is not None:
+        return turned_away
     with runtime.hash_pool.place() as place:
         # Taken before the try is counted, or overload would lock people out.
         entry = None if runtime.asking is None else await runtime.asking.find(submitted.name)

@@ -1,16 +1,18 @@
 """Errors as RFC 9457 problem details, and the one exception that carries a ready answer."""
 
+import functools
 from collections.abc import Mapping
 from datetime import timedelta
 from math import ceil
 from typing import Any, Final
 
-from fastapi import HTTPException
+from fastapi import HTTPException, Response
 from fastapi.responses import JSONResponse
 
 from twinlock.core.proof import Acr
 from twinlock.flows.outcomes import Denied, Refused, StepUpRequired, Throttled
 
+_MEDIA_TYPE: Final = "application/problem+json"
 BEARER: Final = {"WWW-Authenticate": "Bearer"}
 
 
@@ -44,9 +46,7 @@ def problem(
     body["detail"] = detail
     if errors is not None:
         body["errors"] = errors
-    return JSONResponse(
-        body, status, headers=dict(headers or {}), media_type="application/problem+json"
-    )
+    return JSONResponse(body, status, headers=dict(headers or {}), media_type=_MEDIA_TYPE)
 
 
 def login_denied() -> JSONResponse:
@@ -92,14 +92,16 @@ def insufficient_authentication(
     )
 
 
-def too_many_tries(throttled: Throttled) -> JSONResponse:
-    """Return 429 with the seconds to wait."""
-    return problem(
-        429,
-        "too_many_tries",
-        "Too many tries. Wait before the next one.",
-        headers=retry_after(throttled.retry_after),
-    )
+def too_many_tries(throttled: Throttled) -> Response:
+    """Return 429 with the seconds to wait: another answer each time, with a body made once."""
+    wait = retry_after(throttled.retry_after)
+    return Response(_too_many_tries(), 429, headers=wait, media_type=_MEDIA_TYPE)
+
+
+@functools.cache
+def _too_many_tries() -> bytes:
+    detail = "Too many tries. Wait before the next one."
+    return bytes(problem(429, "too_many_tries", detail).body)
 
 
 def unavailable(type_: str, wait: timedelta) -> JSONResponse:
@@ -112,7 +114,7 @@ def retry_after(wait: timedelta) -> dict[str, str]:
     return {"Retry-After": str(max(1, ceil(wait.total_seconds())))}
 
 
-def refusal(outcome: Refused | StepUpRequired | Throttled | Denied) -> JSONResponse:
+def refusal(outcome: Refused | StepUpRequired | Throttled | Denied) -> Response:
     """Return what a signed-in account is told when a flow does not do what it asked for."""
     match outcome:
         case StepUpRequired(acr=acr, max_age=max_age):

@@ -95,13 +95,22 @@ class TwinlockRoute(APIRoute):
             try:
                 check_host(request)
                 check_url(request)
-                response = await handle(StrictRequest(request.scope, request.receive))
+                early = self.answer_early(request)
+                response = (
+                    await handle(StrictRequest(request.scope, request.receive))
+                    if early is None
+                    else early
+                )
             except (HTTPException, RequestValidationError, TwinlockError) as error:
                 response = self.answer_error(error)
             response.raw_headers[:] = with_missing(response.raw_headers, _NO_STORE)
             return response
 
         return answer
+
+    def answer_early(self, request: Request) -> Response | None:
+        """Answer before the body is read, which costs most; None where that is not enough."""
+        return None
 
     def answer_error(
         self, error: HTTPException | RequestValidationError | TwinlockError

@@ -1,0 +1,101 @@
+"""Counts that keep refusing a flood, so that each of its tries costs no look at the database.
+
+A refused try changes nothing in its count: until the wait is over, the next is refused as well,
+whoever it is for. A process remembers that for a second at most, and only of a count that was
+asked many times within a second: whoever tries now and then is looked at each time. What was
+refused from here is told with the next refusal that the database gave.
+"""
+
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from twinlock.throttle.policy import Throttled
+
+CAPACITY: Final = 4_096
+"""Each of them was filled by as many tries as its limit allows, all counted in the database."""
+FLOOD: Final = 8
+"""Refusals of one count within a second that make the next ones come from memory."""
+SECONDS: Final = 1.0
+_NOTHING: Final = timedelta(0)
+
+
+@dataclass(slots=True)
+class _Refusing:
+    """One count.
+
+    Attributes:
+        ends_at: When the database would let a try through again.
+        wait: How long that was when the database said it.
+        since: When the second began in which *asked* tries were refused.
+        until: Up to when memory answers.
+        untold: Tries refused from memory of which no event tells yet.
+    """
+
+    ends_at: datetime
+    wait: timedelta
+    since: float
+    asked: int = 0
+    until: float = 0.0
+    untold: int = 0
+
+
+class Floods:
+    """The counts that refuse just now, from any thread."""
+
+    def __init__(self, *, capacity: int = CAPACITY) -> None:
+        """Remember up to *capacity* counts; the one that was asked last the longest ago goes."""
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._refusing: dict[bytes, _Refusing] = {}  # the latest look at the database last
+
+    def __len__(self) -> int:
+        return len(self._refusing)
+
+    def note(self, key: bytes, throttled: Throttled, *, now: datetime, at: float) -> int:
+        """Remember that the database refused; return for how many tries this one speaks.
+
+        Args:
+            now: The moment that the wait counts from.
+            at: The same on a monotonic clock, in seconds.
+        """
+        wait = throttled.retry_after
+        with self._lock:
+            one = self._refusing.pop(key, None)
+            if one is None:
+                if len(self._refusing) >= self._capacity:
+                    del self._refusing[next(iter(self._refusing))]
+                one = _Refusing(now + wait, wait, since=at)
+            self._refusing[key] = one
+            one.ends_at, one.wait = now + wait, wait
+            is_flood = one.asked >= FLOOD and at - one.since < 2 * SECONDS
+            if at - one.since >= SECONDS:
+                one.since, one.asked = at, 0
+            one.asked += 1
+            if is_flood or one.asked >= FLOOD:
+                one.until = at + min(SECONDS, wait.total_seconds())
+            told, one.untold = one.untold + 1, 0
+            return told
+
+    def refused(self, key: bytes, *, now: datetime, at: float) -> Throttled | None:
+        """Refuse a try if the database would; None says nothing.
+
+        A clock that was set back makes no wait longer than the database said.
+        """
+        one = self._refusing.get(key)
+        if one is None or at >= one.until:
+            return None
+        left = one.ends_at - now
+        if left <= _NOTHING:
+            return None
+        with self._lock:
+            one.asked += 1
+            one.untold += 1
+        return Throttled(min(left, one.wait), key)
+
+    def forget(self, key: bytes) -> None:
+        """Ask the database again, as a try was given back."""
+        one = self._refusing.get(key)
+        if one is not None:
+            one.until = 0.0
