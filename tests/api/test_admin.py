@@ -1,5 +1,6 @@
 """What an admin can do through the API, and what not."""
 
+import json
 from typing import Any
 
 import pytest
@@ -224,6 +225,55 @@ def test_the_last_admin_stays(house: House, client: TestClient) -> None:
 
     assert [(one.status_code, one.json()["type"]) for one in answers] == [(400, "last_admin")] * 3
     assert client.get("/api/admin/users", headers=root.bearer).status_code == 200
+
+
+def test_an_admin_ends_no_account_of_their_own_while_another_remains(
+    house: House, client: TestClient
+) -> None:
+    house.create("other", roles=("admin",))
+    root = admin(house, client)
+    path = f"/api/admin/users/{root.account.subject}"
+
+    answers = [
+        client.post(f"{path}/disable", headers=root.bearer),
+        client.delete(path, headers=root.bearer),
+        client.patch(path, json={"roles": ["editor"]}, headers=root.bearer),
+    ]
+
+    assert [(one.status_code, one.json()["type"]) for one in answers] == [(400, "own_account")] * 3
+    assert client.get("/api/admin/users", headers=root.bearer).status_code == 200
+
+
+def test_who_is_denied_is_written_down_once_an_hour_for_each_route(
+    house: House, client: TestClient
+) -> None:
+    """ASVS 5.0 16.3.2; whoever asks a thousand times fills no table."""
+    root = admin(house, client)
+    john = house.create()
+    headers = bearer(sign_in(client))
+
+    def denied() -> list[tuple[str | None, str, str, int]]:
+        rows = house.database.reading(audit.list_events, limit=100, type_=EventType.ACCESS_DENIED)
+        return [
+            (row.subject_id, json.loads(row.details)["route"], row.reason, row._mapping["count"])
+            for row in rows
+        ]
+
+    for number in range(20):
+        assert client.get(f"/api/admin/users/{number:032x}", headers=headers).status_code == 403
+    assert client.post("/api/admin/users", json={}, headers=headers).status_code == 403
+
+    one, other = denied()
+    assert one == (john.subject, "POST /api/admin/users", "role_required", 1)
+    assert other == (john.subject, "GET /api/admin/users/{user_id}", "role_required", 20)
+    house.clock.advance(minutes=11)
+    for _ in range(3):
+        assert client.get("/api/admin/users", headers=root.bearer).status_code == 401
+    stale = denied()[0]
+    assert stale == (root.account.subject, "GET /api/admin/users", "proof_required", 3)
+    house.clock.advance(hours=1)
+    client.get("/api/admin/users", headers=bearer(sign_in(client)))
+    assert denied()[0] == (john.subject, "GET /api/admin/users", "role_required", 1)
 
 
 def test_an_admin_who_is_one_no_longer_changes_nothing(house: House, client: TestClient) -> None:

@@ -188,3 +188,31 @@ def test_the_end_of_it_leaves_the_link_that_stops_a_thief(
     assert client.post("/api/recovery/email/cancel", json={"token": stop}).status_code == 200
     assert client.post("/api/recovery/email/confirm", json={"token": take}).status_code == 400
     assert house.account().email == OLD
+
+
+def test_it_waits_on_while_the_new_mailbox_was_asked_too_often(
+    house: House, client: TestClient, trap: MailTrap
+) -> None:
+    """Or the account would have an address that counts for nothing, and no link to verify it."""
+    root = admin(house, client)
+    john = house.create()
+    assert ask(client, root, john).status_code == 200
+    house.clock.advance(hours=23)
+    house.create("stranger")
+    tokens = sign_in(client, "stranger")
+    for _ in range(5):  # a mailbox is asked five times a day, whoever wants it
+        headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+        asked = client.post("/api/account/email", json={"email": NEW}, headers=headers)
+        assert asked.status_code == 200, asked.text
+        tokens = asked.json()
+    before = len(trap.messages(NEW))
+
+    run(house, hours=2)
+    assert house.account().email == OLD
+    assert token(client, OLD, PASSWORD).status_code == 200
+
+    run(house, hours=23)
+    assert house.account().email == NEW
+    assert len(trap.messages(NEW)) == before + 1
+    body = {"token": trap.token(NEW)}
+    assert client.post("/api/recovery/email/confirm", json=body).status_code == 200

@@ -36,6 +36,11 @@ def add_login_routes(app: FastAPI, auth: Twinlock, host: Host) -> None:
             return Response(status_code=401)
         return auth.second_factor.response(await auth.second_factor.begin(request, row.id))
 
+    @app.post("/own-again")
+    async def own_again(request: Request, login: str, method: str) -> str:
+        again = await auth.second_factor.begin_again(request, login, method)
+        return type(again).__name__
+
     @app.post("/own-answer")
     async def own_answer(request: Request, login: str, answer: str) -> Response:
         done = await auth.second_factor.finish(request, login, "totp", answer)
@@ -201,6 +206,19 @@ def test_an_own_login_route_asks_for_the_second_factor(host: Host) -> None:
     assert done.status_code == 200
     assert host.me(done.json()).status_code == 200
     assert again.status_code == 401
+
+
+def test_an_own_login_route_begins_a_method_again(host: Host) -> None:
+    host.users.add()
+    host.enroll()
+    login = own_login(host).json()["login"]
+
+    answers = [
+        host.client.post("/own-again", params={"login": one, "method": method}).json()
+        for one, method in [(login, "totp"), (login, "passkey"), ("none", "totp")]
+    ]
+
+    assert answers == ["Offered", "Denied", "Denied"]
 
 
 def test_an_own_login_route_signs_in_who_has_no_second_factor(host: Host) -> None:

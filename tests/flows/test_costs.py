@@ -10,7 +10,16 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import event
 
-from tests.support.house import PASSWORD, Enrolled, House, bearer, begin_login, sign_in
+from tests.support.house import (
+    OPERATOR,
+    PASSWORD,
+    Enrolled,
+    House,
+    bearer,
+    begin_login,
+    sign_in,
+)
+from twinlock.testing.authenticator import FakeAuthenticator
 from twinlock.web.hash_pool import Place
 from twinlock.web.work import Workers
 
@@ -186,3 +195,82 @@ def test_a_forged_token_costs_no_hop(
     assert client.get("/users/me", headers=too_long).status_code == 401
 
     assert (costs.statements, costs.hops) == ([], 0)
+
+
+def refuse_passkey(client: TestClient, device: FakeAuthenticator, costs: Costs) -> list[str]:
+    """Answer with a device's last passkey, for another site, and return what that cost."""
+    begun = client.post("/api/passkey/begin", json={}).json()
+    answer = device.sign(
+        device.passkeys[-1], begun["options"]["challenge"], origin="https://x.test"
+    )
+    costs.forget()
+
+    body = {"login": begun["login"], "answer": answer}
+    assert client.post("/api/passkey/finish", json=body).status_code == 401
+
+    assert (costs.hashes, costs.hops) == (0, 1)
+    return [shape(one) for one in costs.statements] + ["COMMIT"] * costs.commits
+
+
+def shape(statement: str) -> str:
+    return statement.partition("VALUES")[0]
+
+
+def stranger() -> FakeAuthenticator:
+    """Return a device whose passkey was made at a site of the same name, and is not here."""
+    device = FakeAuthenticator()
+    options: dict[str, Any] = {
+        "rp": {"id": "localhost", "name": "x"},
+        "user": {"id": "AAAA", "name": "x"},
+        "challenge": "AAAA",
+        "pubKeyCredParams": [{"type": "public-key", "alg": -7}],
+        "excludeCredentials": [],
+    }
+    device.create(options)
+    return device
+
+
+def test_a_passkey_that_nobody_has_costs_what_a_wrong_one_costs(
+    house: House, client: TestClient, enrolled: Enrolled, costs: Costs
+) -> None:
+    """Else time told which credentials exist, and to whom they lead."""
+    mine, nobodys = FakeAuthenticator(), stranger()
+    house.enroll_passkey(client, mine, sign_in_at_token(house, client, enrolled))
+    refuse_passkey(client, nobodys, costs)  # what is prepared once
+
+    wrong = refuse_passkey(client, mine, costs)
+    unknown = refuse_passkey(client, nobodys, costs)
+    assert wrong == unknown
+    assert wrong.count("COMMIT") == 3
+
+    for _ in range(4):
+        refuse_passkey(client, mine, costs)
+        refuse_passkey(client, nobodys, costs)
+    full = refuse_passkey(client, mine, costs)
+    assert full == refuse_passkey(client, nobodys, costs)
+    assert full.count("COMMIT") == 2
+
+    house.clock.advance(minutes=6)
+    house.administration.disable(house.account(), OPERATOR, now=house.now)
+    assert refuse_passkey(client, mine, costs) == wrong
+
+
+def test_another_account_s_passkey_costs_what_a_wrong_one_costs(
+    house: House, client: TestClient, enrolled: Enrolled, costs: Costs
+) -> None:
+    mine, nobodys = FakeAuthenticator(), stranger()
+    house.enroll_passkey(client, mine, sign_in_at_token(house, client, enrolled))
+
+    def refuse(device: FakeAuthenticator) -> tuple[list[str], int]:
+        begun = begin_login(client)
+        [options] = [one["options"] for one in begun["methods"] if one["method"] == "passkey"]
+        origin = "https://x.test"
+        answer = device.sign(device.passkeys[-1], options["challenge"], origin=origin)
+        costs.forget()
+        body = {"login": begun["login"], "answer": answer}
+        assert client.post("/api/login/passkey", json=body).status_code == 401
+        return [shape(one) for one in costs.statements], costs.commits
+
+    refuse(mine)
+    refuse(nobodys)
+    assert refuse(mine) == refuse(nobodys)

@@ -32,8 +32,8 @@ from twinlock.flows.account_making import NewAccount
 from twinlock.flows.administration import Administration
 from twinlock.flows.outcomes import Refused
 from twinlock.web.acting import acting, find_target, run_as_admin
+from twinlock.web.admin_guard import AdminUser
 from twinlock.web.deps import From, Now, Running
-from twinlock.web.guard import AdminUser
 from twinlock.web.problems import problem, refusal
 from twinlock.web.routes import router
 from twinlock.web.runtime import Runtime

@@ -14,8 +14,8 @@ from twinlock.flows.account_making import NewAccount
 from twinlock.flows.invitations import NOT_FOUND, Invitation
 from twinlock.flows.outcomes import Refused
 from twinlock.web.acting import acting, run_as_admin, subject_in
+from twinlock.web.admin_guard import AdminUser
 from twinlock.web.deps import From, Now, Running
-from twinlock.web.guard import AdminUser
 from twinlock.web.problems import refusal
 from twinlock.web.routes import router
 

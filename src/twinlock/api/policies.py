@@ -13,8 +13,8 @@ from twinlock.flows.outcomes import Refused
 from twinlock.flows.policy_preview import Preview
 from twinlock.policies.policy import Kind, Policy
 from twinlock.web.acting import acting, run_as_admin
+from twinlock.web.admin_guard import AdminUser
 from twinlock.web.deps import From, Now, Running
-from twinlock.web.guard import AdminUser
 from twinlock.web.problems import refusal
 from twinlock.web.routes import router
 from twinlock.web.runtime import Runtime

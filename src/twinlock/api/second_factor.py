@@ -12,7 +12,6 @@ from twinlock.accounts.directory import DirectoryEntry, host_id_of
 from twinlock.api.bodies import SignedInOut
 from twinlock.api.login import EnrollmentRequiredOut, SecondFactorRequiredOut
 from twinlock.api.responses import with_cookies
-from twinlock.audit.events import Caller
 from twinlock.core.errors import ConfigurationError
 from twinlock.core.proof import AuthenticationContext
 from twinlock.flows.admission import Request
@@ -89,15 +88,27 @@ class SecondFactor:
             runtime.login.continue_vouched, entry, asked, now=runtime.clock()
         )
 
-    async def begin_again(self, login: str, method: str) -> Offered | Denied | Throttled:
-        """Return fresh options of one method for a pending login.
+    async def begin_again(
+        self, request: HTTPConnection, login: str, method: str
+    ) -> Offered | Denied | Throttled:
+        """Return fresh options of one method for a pending login; a mailed code goes out now.
+
+        Args:
+            request: The request that asks: the last mail of a day is left to browsers that the
+                account knows.
+            login: The handle that `begin` gave.
+            method: The method to begin again.
 
         Raises:
             TwinlockError: It cannot be decided now.
         """
         runtime = self._runtime()
         return await runtime.workers.run(
-            runtime.answering.begin_again, login, method, Caller(), now=runtime.clock()
+            runtime.answering.begin_again,
+            login,
+            method,
+            caller(request, runtime),
+            now=runtime.clock(),
         )
 
     async def finish(

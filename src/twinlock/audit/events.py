@@ -38,6 +38,7 @@ class EventType(StrEnum):
     DEVICE_REVOKED = "device.revoked"
     POLICY_SET = "policy.set"
     POLICY_REMOVED = "policy.removed"
+    ACCESS_DENIED = "access.denied"
     SEAL_BROKEN = "account.seal_broken"
     ACCOUNT_CREATED = "account.created"
     ACCOUNT_IMPORTED = "account.imported"

@@ -12,10 +12,12 @@ Verified ──┬─ PasswordOnly(password, NoSecondFactor)     aal1, only for 
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType
+from typing import Final, NewType
 
 SubjectId = NewType("SubjectId", str)
 """The ``sub`` of an account: 32 hex digits, never given out again."""
+NOBODY: Final = SubjectId("0" * 32)
+"""In the place of an account that is not there, so that looking costs the same."""
 
 
 class Acr(StrEnum):
@@ -59,6 +61,9 @@ class Reason(StrEnum):
     AWAITS_ENROLLMENT = "awaits_enrollment"
     SIGN_COUNT_FELL = "sign_count_fell"
     EMAIL_UNVERIFIED = "email_unverified"
+    ROLE_REQUIRED = "role_required"
+    PROOF_REQUIRED = "proof_required"
+    PASSWORD_CHANGE_REQUIRED = "password_change_required"
 
 
 @dataclass(frozen=True, slots=True)

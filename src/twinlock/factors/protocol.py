@@ -156,6 +156,10 @@ class NamesAccounts(Protocol):
         """Return the account that an answer claims to come from; nothing of it is checked yet."""
         ...
 
+    def claimed_by(self, answer: object) -> str:
+        """Return what an answer claims to come from; empty where it claims nothing."""
+        ...
+
 
 @runtime_checkable
 class Describes(Protocol):

@@ -35,6 +35,7 @@ from twinlock.flows.outcomes import Refused
 from twinlock.flows.parts import Parts
 from twinlock.flows.policing import Named, PasswordPolicy
 from twinlock.flows.staged_emails import StagedEmails
+from twinlock.flows.staging import OWN_ACCOUNT
 from twinlock.installation import store as installation
 from twinlock.mail.letters import Kind
 from twinlock.sessions import store as sessions
@@ -246,8 +247,8 @@ class Administration:
             account = replace(account, generation=account.generation + 1)
         if new_roles is not None:
             accounts.update_roles(tx, account.host_id, roles=sorted(new_roles))
-            if ADMIN in account.roles and accounts.count_admins(tx) == 0:
-                raise UndoneError(LAST_ADMIN)
+            if ADMIN not in new_roles:
+                self._keep_admins(tx, account)
         if now_address is not None:
             self._set_email(tx, account, now_address, now=now)
         elif address is not None and self._actor is not None:
@@ -324,8 +325,7 @@ class Administration:
         done = self._advance(tx, account, now=now)
         if isinstance(done, _Done):
             accounts.update_disabled(tx, account.host_id, disabled_at=now)
-            if ADMIN in account.roles and accounts.count_admins(tx) == 0:
-                raise UndoneError(LAST_ADMIN)
+            self._keep_admins(tx, account)
             self._record(tx, EventType.ACCOUNT_DISABLED, account.subject, caller, now=now)
         return done
 
@@ -349,8 +349,7 @@ class Administration:
             accounts.close_subject(tx, account.subject, now=now)
             accounts.delete_account(tx, account.host_id)
             self._counting.forget(tx, account.subject)
-            if ADMIN in account.roles and accounts.count_admins(tx) == 0:
-                raise UndoneError(LAST_ADMIN)
+            self._keep_admins(tx, account)
             self._record(tx, EventType.ACCOUNT_DELETED, account.subject, caller, now=now)
         return done
 
@@ -377,6 +376,16 @@ class Administration:
         if ended:
             self._record(tx, type_, account.subject, caller, now=now)
         return ended
+
+    def _keep_admins(self, tx: Connection, account: Account) -> None:
+        """Undo what leaves nobody, or whoever acts, outside: an admin ends no account of their own.
+
+        From the command line an operator may: whoever stands at the server comes back in there.
+        """
+        if ADMIN in account.roles and accounts.count_admins(tx) == 0:
+            raise UndoneError(LAST_ADMIN)
+        if self._actor is not None and self._actor.id == account.subject:
+            raise UndoneError(OWN_ACCOUNT)
 
     def _advance(self, tx: Connection, account: Account, *, now: datetime) -> _Done | Refused:
         """Begin the account's next generation and end all that was begun under this one."""

@@ -167,10 +167,24 @@ class Counting:
         network = self._digest("network", network_of(caller.ip))
         return self._familiar(tx, subject, network, caller, now=now)[0].browser
 
-    def take_decoy_try(self, tx: Connection, name: str, *, now: datetime) -> None:
-        """Write what a second-factor try writes, so that a wrong password takes as long."""
+    def take_decoy_try(
+        self, tx: Connection, name: str, caller: Caller, *, method: str | None = None, now: datetime
+    ) -> Try | Throttled:
+        """Count what a second-factor try counts, so that an answer for nobody takes as long.
+
+        Args:
+            tx: The transaction.
+            name: The login name as typed, or the credential that nobody has.
+            caller: Where the request came from.
+            method: Of the answer; None beside a wrong password, whose own event is enough.
+            now: The moment of the request.
+        """
         key = self._digest("decoy", login_key(name).text)
-        store.take_try(tx, rule=self._parts.throttle.second_factor_decoy, key=key, now=now)
+        rule = self._parts.throttle.second_factor_decoy
+        taken = store.take_try(tx, rule=rule, key=key, now=now)
+        if isinstance(taken, Throttled) and method is not None:
+            self._record_throttled(tx, taken, caller, method, subject=None, now=now)
+        return taken
 
     def give_back(self, tx: Connection, tries: Iterable[Try]) -> None:
         """Uncount exactly these tries."""

@@ -219,10 +219,14 @@ def mail_confirmation(
     address: EmailAddress,
     *,
     now: datetime,
-) -> None:
-    """Ask a mailbox whether it is the account's, unless it was asked too often today."""
-    if parts.mail is not None and _may_mail(tx, parts, account, address, now=now):
-        _mail_confirmation(tx, parts, verifying, account, address, now=now)
+) -> bool:
+    """Ask a mailbox whether it is the account's; False where it was asked too often today."""
+    if parts.mail is None:
+        return True  # nobody can be asked
+    if not _may_mail(tx, parts, account, address, now=now):
+        return False
+    _mail_confirmation(tx, parts, verifying, account, address, now=now)
+    return True
 
 
 def _may_mail(

@@ -255,7 +255,7 @@ class Login:
         """Count the code's own try; a throttled code is, and takes as long as, a wrong password."""
         ready = seen.ready(outcome, now=now)
         if isinstance(ready, Rejected):
-            self._counting.take_decoy_try(tx, seen.name, now=now)
+            self._counting.take_decoy_try(tx, seen.name, request.caller, now=now)
             return ready
         if isinstance(ready.factors, NoSecondFactor):
             return ready, None

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from twinlock.accounts.directory import Account
 from twinlock.audit.events import Caller
 from twinlock.core.errors import SealBrokenError
-from twinlock.core.proof import Reason, Rejected, Verified, VerifiedPasskey
+from twinlock.core.proof import NOBODY, Reason, Rejected, Verified, VerifiedPasskey
 from twinlock.core.secrets import digest, from_base64url, to_base64url
 from twinlock.factors.authenticators.store import Authenticators, AwaitsEnrollment
 from twinlock.factors.protocol import NamesAccounts
@@ -54,17 +54,21 @@ class _Begun:
 
 @dataclass(frozen=True, slots=True)
 class _Named:
-    """An account that an answer names, and the tries that its network was charged."""
+    """What an answer names, and the tries that its network was charged.
 
-    account: Account
+    Attributes:
+        account: Whose credential it is; None where it is nobody's.
+    """
+
+    account: Account | None
     network: tuple[Try, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """An answer that names an account, and the tries that it cost."""
+    """The same, with the account's own try: for nobody's, one that stands for nothing."""
 
-    account: Account
+    account: Account | None
     network: tuple[Try, ...]
     own: Try
 
@@ -108,7 +112,7 @@ class PasskeyLogin:
         if not isinstance(named, _Named):
             return named
         counted = self._parts.database.transaction_once(
-            self._count_for_account, passkeys, named, request, now=now
+            self._count_for_account, passkeys, named, answer, request, now=now
         )
         if not isinstance(counted, _Counted):
             return counted
@@ -125,19 +129,16 @@ class PasskeyLogin:
         request: Request,
         *,
         now: datetime,
-    ) -> _Named | Denied | Throttled:
+    ) -> _Named | Throttled:
         """Count for the network, and find the account that the answer names."""
-        caller, method = request.caller, passkeys.method
+        caller = request.caller
         subject = passkeys.account_of(tx, answer)
-        account = self._parts.accounts.get_fresh(tx, subject) if subject else None
+        account = self._parts.accounts.get_fresh(tx, subject or NOBODY)
         network = self._counting.take_passkey_try(
             tx, account.subject if account else None, caller, now=now
         )
         if isinstance(network, Throttled):
             return network
-        if account is None:
-            unknown = Reason.UNKNOWN_ACCOUNT
-            return self._admission.deny(tx, None, unknown, caller, method, now=now)
         return _Named(account, network)
 
     def _count_for_account(
@@ -145,13 +146,20 @@ class PasskeyLogin:
         tx: Connection,
         passkeys: NamesAccounts,
         named: _Named,
+        answer: object,
         request: Request,
         *,
         now: datetime,
     ) -> _Counted | Denied:
-        own = self._counting.take_second_factor_try(
-            tx, named.account.subject, request.caller, method=passkeys.method, now=now
-        )
+        """Count for the account; for nobody's credential count as much, and as long."""
+        caller, method = request.caller, passkeys.method
+        if named.account is not None:
+            own = self._counting.take_second_factor_try(
+                tx, named.account.subject, caller, method=method, now=now
+            )
+        else:
+            nobody = passkeys.claimed_by(answer)
+            own = self._counting.take_decoy_try(tx, nobody, caller, method=method, now=now)
         if isinstance(own, Throttled):
             return Denied()  # a 429 would tell that somebody has this credential
         return _Counted(named.account, named.network, own)
@@ -169,9 +177,10 @@ class PasskeyLogin:
     ) -> Admitted | Denied:
         account = counted.account
         verified = self._verify(tx, passkeys, begun, counted, answer, request.caller, now=now)
-        if isinstance(verified, Rejected):
+        if isinstance(verified, Rejected) or account is None:
+            reason = verified.reason if isinstance(verified, Rejected) else Reason.WRONG
             return self._admission.deny(
-                tx, account, verified.reason, request.caller, passkeys.method, now=now
+                tx, account, reason, request.caller, passkeys.method, now=now
             )
         self._counting.give_back(tx, counted.network)
         admitted = self._admission.admit(tx, account, VerifiedPasskey(verified), request, now=now)
@@ -188,14 +197,15 @@ class PasskeyLogin:
         *,
         now: datetime,
     ) -> Verified | Rejected:
-        """Check the answer of an account that may sign in, and spend the handle."""
+        """Check the answer of an account that may sign in, and spend the handle.
+
+        What stands for nobody who may is checked all the same, in vain.
+        """
         factors = self._verifying.factors_of(tx, counted.account)
-        if counted.account.is_disabled:
-            return Rejected(Reason.DISABLED)
-        if isinstance(factors, AwaitsEnrollment):
-            return Rejected(Reason.AWAITS_ENROLLMENT)
-        if not isinstance(factors, Authenticators):
-            return Rejected(Reason.SEAL_BROKEN)
+        shut_out = _why_shut_out(counted.account, factors)
+        if shut_out is not None or not isinstance(factors, Authenticators):
+            self._verifying.verify_nobodys_answer(tx, passkeys.method, begun.state, answer, now=now)
+            return Rejected(shut_out or Reason.SEAL_BROKEN)
         verified = self._verifying.verify_alone(
             tx, factors, passkeys.method, begun.state, answer, counted.own, caller, now=now
         )
@@ -219,6 +229,14 @@ class PasskeyLogin:
         if expires_at <= now:
             return None
         return _Begun(digest(handle), content[_TIME_BYTES:], expires_at)
+
+
+def _why_shut_out(account: Account | None, factors: object) -> Reason | None:
+    if account is None:
+        return Reason.UNKNOWN_ACCOUNT
+    if account.is_disabled:
+        return Reason.DISABLED
+    return Reason.AWAITS_ENROLLMENT if isinstance(factors, AwaitsEnrollment) else None
 
 
 _PLACE: Final = {"table": "passkey_login", "column": "handle", "row": "", "account": ""}

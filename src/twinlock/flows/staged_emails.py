@@ -54,6 +54,10 @@ class _TakenError(Exception):
     """Takes the change back: another account got the address meanwhile."""
 
 
+class _TooManyMailsError(Exception):
+    """Takes the change back: the new mailbox was asked too often today."""
+
+
 class StagedEmails:
     """Stages other addresses, calls them off, and puts in force those whose time has come."""
 
@@ -170,6 +174,8 @@ class StagedEmails:
             why = "another account has the address"
             self._parts.database.transaction(self._drop, staged, why, now=now)
             return False
+        except _TooManyMailsError:
+            return False  # it waits on, until a confirmation may be mailed
         if ended is None:
             return False
         self._parts.marks.bump(ended)
@@ -209,7 +215,8 @@ class StagedEmails:
             raise _TakenError
         mailing.notify(tx, self._parts, account, Kind.EMAIL_CHANGED, now=now)
         changed = replace(account, generation=generation, email=address.text)
-        mail_confirmation(tx, self._parts, self._verifying, changed, address, now=now)
+        if not mail_confirmation(tx, self._parts, self._verifying, changed, address, now=now):
+            raise _TooManyMailsError  # else the owner had no link, and no address that counts
         caller = Caller(actor=f"admin:{staged.requested_by}")
         audit.record(tx, Event(EventType.EMAIL_CHANGED, now, caller, subject=account.subject))
         return ended

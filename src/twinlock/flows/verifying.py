@@ -12,7 +12,7 @@ from twinlock.accounts.directory import Account
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.errors import SealBrokenError
-from twinlock.core.proof import NoSecondFactor, Reason, Rejected, SubjectId, Verified
+from twinlock.core.proof import NOBODY, NoSecondFactor, Reason, Rejected, SubjectId, Verified
 from twinlock.core.secrets import from_base64url, to_base64url
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import Authenticators, AwaitsEnrollment, SealBroken
@@ -27,8 +27,6 @@ from twinlock.pending.store import Pending
 from twinlock.throttle.store import Try
 
 log = logging.getLogger("twinlock.factors")
-
-_NOBODY = SubjectId("0" * 32)
 
 
 class Verifying:
@@ -45,7 +43,7 @@ class Verifying:
         found = authenticators.find_authenticators(
             db,
             self._parts.keyring,
-            account=account.subject if account else _NOBODY,
+            account=account.subject if account else NOBODY,
             generation=account.generation if account else 0,
             seal=account.seal if account else b"",
             awaits_enrollment=account is not None and account.awaits_enrollment,
@@ -215,7 +213,15 @@ class Verifying:
         lengths = {one.code_digits: one.method for one in self._parts.factors if one.code_digits}
         factor = self._parts.factors.get(self._method_of(code, lengths))
         if factor is not None:
-            factor.finish_verification(tx, _NOBODY, None, code, now=now)
+            factor.finish_verification(tx, NOBODY, None, code, now=now)
+
+    def verify_nobodys_answer(
+        self, tx: Connection, method: str, state: bytes, answer: object, *, now: datetime
+    ) -> None:
+        """Ask of nobody's answer what `verify_alone` asks."""
+        factor = self._parts.factors.get(method)
+        if factor is not None:
+            factor.finish_verification(tx, NOBODY, state, answer, now=now)
 
     def told_apart(
         self, tx: Connection, reason: Reason, subject: SubjectId, *, seen: int

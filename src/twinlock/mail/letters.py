@@ -17,6 +17,7 @@ from typing import Final
 
 from twinlock.core.languages import RIGHT_TO_LEFT, SOURCE
 from twinlock.mail.mailbox import address_of
+from twinlock.mail.values import shown
 from twinlock.mail.words import translated
 
 _LINK: Final = "{link}"
@@ -317,7 +318,8 @@ class Letterhead:
             ValueError: A header would have a line break.
         """
         not_me = self.link("not-me")
-        values = {**letter.values, "service": self.service, "not_me": not_me}
+        told = {name: shown(name, value) for name, value in letter.values.items()}
+        values = {**told, "service": self.service, "not_me": not_me}
         language = letter.values.get("language") or self.language
         text = _TEXTS[letter.kind]
         message = EmailMessage(policy=SMTP)

@@ -38,6 +38,7 @@ SENTENCES: Final = {
     EventType.ACCOUNT_DISABLED: mark("Your account was disabled"),
     EventType.ACCOUNT_ENABLED: mark("Your account was enabled again"),
     EventType.ACCOUNT_UNLOCKED: mark("Your sign-ins were let through again"),
+    EventType.ACCESS_DENIED: mark("You were kept from a page or a change"),
     EventType.SEAL_BROKEN: mark("Your account was changed by a way that is none"),
     EventType.MAIL_GIVEN_UP: mark("A mail to you could not be delivered"),
     EventType.PASSWORD_CHANGED: mark("Your password was changed"),

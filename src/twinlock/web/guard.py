@@ -18,7 +18,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from twinlock.core.errors import TwinlockError
-from twinlock.core.principal import ADMIN, User
+from twinlock.core.principal import User
 from twinlock.core.proof import Acr
 from twinlock.sessions.policy import Lifetimes
 from twinlock.web import cookies
@@ -195,25 +195,6 @@ class Guard(SecurityBase):
         if self._demand is not None:
             self._demand.check(user, recognition)
         return user
-
-
-class AdminGuard(Guard):
-    """Lets admins pass who have just shown a second factor."""
-
-    def demands(self, lifetimes: Lifetimes) -> Demand:
-        """Return what an admin must prove."""
-        return Demand(acr=Acr.AAL2, max_age=lifetimes.fresh, roles=frozenset({ADMIN}))
-
-    def admit(self, user: User, recognition: Recognition) -> User:
-        """Return the admin.
-
-        Raises:
-            ProblemError: 403 for everybody else, 401 where the second factor is to be shown again.
-        """
-        runtime = recognition.installation
-        passed = super().admit(user, recognition)
-        self.demands(runtime.parts.lifetimes if runtime else Lifetimes()).check(passed, recognition)
-        return passed
 
 
 class _Refused(Enum):
@@ -417,9 +398,3 @@ OptionalUser = Annotated[User | None, Depends(Guard(is_optional=True))]
 
 OwnUser = Annotated[User, Depends(Guard(lets_first_password=True))]
 """The signed-in user of our own routes, also before the first password is changed."""
-
-ADMIN_GUARD: Final = AdminGuard()
-"""Who may administer, on pages and in the API alike."""
-
-AdminUser = Annotated[User, Depends(ADMIN_GUARD)]
-"""The signed-in admin of our own routes, who has just shown a second factor."""

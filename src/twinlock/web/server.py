@@ -16,6 +16,7 @@ from twinlock.web.headers import encoded, with_missing
 from twinlock.web.observing import RequestObserver
 from twinlock.web.origin import OwnOrigin
 from twinlock.web.problems import problem
+from twinlock.web.route_names import template_of
 
 access_log = logging.getLogger("twinlock.access")
 log = logging.getLogger("twinlock.web")
@@ -112,7 +113,7 @@ class _Server:
             if self._observer is not None:
                 self._observer.answered(
                     method=scope["method"],
-                    route=_template(scope),
+                    route=template_of(scope),
                     status=status or 500,
                     seconds=seconds,
                 )
@@ -127,17 +128,11 @@ def _log_access(scope: Scope, status: int, seconds: float) -> None:
         "request_answered",
         extra={
             "method": scope["method"],
-            "route": _template(scope),
+            "route": template_of(scope),
             "status": status,
             "milliseconds": round(seconds * 1000, 1),
         },
     )
-
-
-def _template(scope: Scope) -> str | None:
-    """Return the path of the request's route as it was declared; never the path itself."""
-    template: str | None = getattr(scope.get("route"), "path", None)
-    return template
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:

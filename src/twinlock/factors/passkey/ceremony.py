@@ -5,6 +5,7 @@ changed backup eligibility) is checked here. It is imported at the first answer,
 application without passkeys never loads it.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ from datetime import timedelta
 from enum import StrEnum
 from hmac import compare_digest
 from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from twinlock.core.proof import Reason
 from twinlock.core.secrets import from_base64url, to_base64url
@@ -316,6 +319,14 @@ def _transports(claimed: object) -> tuple[str, ...]:
 
 def _milliseconds(span: timedelta) -> int:
     return int(span.total_seconds() * 1000)
+
+
+@functools.cache
+def nobodys_key() -> bytes:
+    """Return a COSE key of ES256 to check in vain with; everybody can know its other half."""
+    point = ec.derive_private_key(1, ec.SECP256R1()).public_key().public_numbers()
+    x, y = (one.to_bytes(32, "big") for one in (point.x, point.y))
+    return b"\xa5\x01\x02\x03\x26\x20\x01\x21\x58\x20" + x + b"\x22\x58\x20" + y
 
 
 def digest_of(challenge: bytes) -> bytes:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row
 
 from twinlock.core.errors import SealBrokenError
 from twinlock.core.keyring import DigestKey, Keyring
-from twinlock.core.proof import Reason, Rejected, SubjectId, Verified
+from twinlock.core.proof import NOBODY, Reason, Rejected, SubjectId, Verified
 from twinlock.core.secrets import random_bytes
 from twinlock.factors.passkey import aaguids, ceremony, store
 from twinlock.factors.passkey.ceremony import Credential, Registered, RelyingParty, Verification
@@ -116,6 +116,10 @@ class PasskeyFactor:
         row = store.get_credential(db, credential_id) if credential_id else None
         return SubjectId(row.subject_id) if row else None
 
+    def claimed_by(self, answer: object) -> str:
+        """Return the credential id that an answer claims; empty where it claims none."""
+        return (ceremony.claimed_credential_id(answer) or b"").hex()
+
     def finish_verification(
         self,
         db: Connection,
@@ -134,6 +138,7 @@ class PasskeyFactor:
             return Rejected(Reason.EXPIRED)
         row = store.get_credential(db, credential_id)
         if row is None or row.subject_id != account_id:
+            self._check_nobodys(answer, credential_id, asked)
             return Rejected(Reason.WRONG)
         try:
             public_key = self.open_key(row)
@@ -236,6 +241,22 @@ class PasskeyFactor:
             ceremony.descriptor(row.credential_id, row.transports.split())
             for row in store.find_credentials(db, account_id)
         ]
+
+    def _check_nobodys(self, answer: object, credential_id: bytes, asked: "_Asked") -> None:
+        """Check an answer as if its credential were known, so that the answer takes as long."""
+        ceremony.verify_assertion(
+            answer,
+            Credential(
+                credential_id,
+                ceremony.nobodys_key(),
+                is_backup_eligible=False,
+                user_handle=self.user_handle(NOBODY),
+            ),
+            rp=self._rp,
+            expected_challenge=asked.challenge,
+            verification=asked.verification,
+            must_name_user=asked.is_discovery,
+        )
 
     def _refused_count(self, db: Connection, credential_id: bytes, asked: "_Asked") -> Rejected:
         """Tell a repeated answer from a counter that fell back, as only a copied key's does."""

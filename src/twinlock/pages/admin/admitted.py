@@ -9,27 +9,26 @@ from twinlock.pages.forms import Form
 from twinlock.pages.paths import own_path, with_query
 from twinlock.pages.routes import NoSecondFactorError, NotForYouError
 from twinlock.pages.visitor import Acting, Looking, SeeOtherError, Visitor
-from twinlock.web.guard import ADMIN_GUARD
-from twinlock.web.problems import ProblemError
-from twinlock.web.runtime import Runtime, runtime_of
+from twinlock.web.admin_guard import ADMIN_GUARD, NotAdmittedError, note_denied
+from twinlock.web.runtime import runtime_of
 
 
 async def _looking(visitor: Looking, request: Request) -> Visitor:
     query = f"?{request.url.query}" if request.url.query else ""
-    await admit(runtime_of(request), visitor, back=request.url.path + query)
+    await admit(request, visitor, back=request.url.path + query)
     return visitor
 
 
 async def _acting(visitor: Acting, request: Request, form: Form) -> Visitor:
-    await admit(runtime_of(request), visitor, back=request.url.path)
+    await admit(request, visitor, back=request.url.path)
     return visitor
 
 
-async def admit(runtime: Runtime, visitor: Visitor, *, back: str) -> None:
+async def admit(request: Request, visitor: Visitor, *, back: str) -> None:
     """Let an admin pass whose second factor was shown within the last minutes.
 
     Args:
-        runtime: The installation.
+        request: What was asked for.
         visitor: Who asks.
         back: The page that is wanted, to come back to from the proof.
 
@@ -38,9 +37,11 @@ async def admit(runtime: Runtime, visitor: Visitor, *, back: str) -> None:
         NoSecondFactorError: An admin without a second factor, who can show none.
         SeeOtherError: It is to be shown again.
     """
+    runtime = runtime_of(request)
     try:
         ADMIN_GUARD.admit(visitor.user, runtime)
-    except ProblemError as error:
+    except NotAdmittedError as error:
+        await note_denied(request, error)
         if error.status_code != 401:
             raise NotForYouError(visitor.name) from error
         found = await runtime.workers.run(runtime.factors.list_factors, visitor.user)

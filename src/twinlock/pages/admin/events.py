@@ -18,8 +18,8 @@ from twinlock.pages.admin.admitted import Admin
 from twinlock.pages.paths import with_query
 from twinlock.pages.routes import page_router
 from twinlock.pages.shown import page
+from twinlock.web.admin_guard import ADMIN_GUARD
 from twinlock.web.deps import Running
-from twinlock.web.guard import ADMIN_GUARD
 from twinlock.web.problems import ProblemError
 from twinlock.web.runtime import Runtime
 

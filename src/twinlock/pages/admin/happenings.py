@@ -35,6 +35,7 @@ SENTENCES: Final = {
     EventType.DEVICE_REVOKED: mark("A device was forgotten"),
     EventType.POLICY_SET: mark("A policy was set"),
     EventType.POLICY_REMOVED: mark("A policy was removed"),
+    EventType.ACCESS_DENIED: mark("Something that only admins may do was denied"),
     EventType.SEAL_BROKEN: mark("Somebody changed the database: a seal is broken"),
     EventType.ACCOUNT_CREATED: mark("The account was created"),
     EventType.ACCOUNT_IMPORTED: mark("The account was imported"),
