@@ -5,7 +5,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Unpack, cast
 from uuid import UUID
@@ -16,10 +16,11 @@ from twinlock.accounts.directory import Directory, host_id_of
 from twinlock.api.routers import WholeApi
 from twinlock.config.settings import Settings
 from twinlock.core.clock import Clock, utc_now
-from twinlock.core.errors import ConfigurationError
+from twinlock.core.errors import ConfigurationError, DatabaseUnavailableError
 from twinlock.web.hooks import H, Hook, HookArguments, Hooks
 from twinlock.web.host_word import HostWord, Taken
 from twinlock.web.inclusion import is_present, prefix_in, require_alone, settle
+from twinlock.web.late_start import LateStart, may_come_back
 from twinlock.web.observing import Observer, tell
 from twinlock.web.presence import Presence, write_token_url
 
@@ -48,6 +49,8 @@ class _FirstUse:
             InstallationError: Keys and database do not fit, or there are none.
             DatabaseUnavailableError: The database does not answer.
         """
+        if instance._late is not None:
+            raise DatabaseUnavailableError("the start waits for the database")
         return instance.start()
 
 
@@ -91,6 +94,7 @@ class Twinlock:
         self._has_pages = False
         self._lock = threading.Lock()
         self._running: Runtime | None = None
+        self._late: LateStart | None = None
         self._observers: list[Observer] = []
         self._apis: list[WholeApi] = []
         self._word = HostWord(lambda: self.runtime)
@@ -165,6 +169,9 @@ class Twinlock:
             InstallationError: Keys and database do not fit, or there are none.
             DatabaseUnavailableError: The database does not answer.
         """
+        return self._start(_running_loop())
+
+    def _start(self, loop: asyncio.AbstractEventLoop | None) -> "Runtime":
         from twinlock.composition import build_runtime
 
         with self._lock:
@@ -176,7 +183,7 @@ class Twinlock:
                     scopes=self._scopes,
                     directory=self._directory,
                 )
-                self._hooks.loop = _running_loop()
+                self._hooks.loop = loop
                 self._watch(self._running)
                 if self._mails_lead_nowhere(self._running.parts):
                     log.warning("mail_links_without_pages")
@@ -272,6 +279,9 @@ class Twinlock:
         """End what `start` began."""
         from twinlock.composition import close_runtime
 
+        late, self._late = self._late, None
+        if late is not None:
+            late.stop()
         with self._lock:
             running, self._running = self._running, None
             vars(self).pop("runtime", None)
@@ -284,18 +294,35 @@ class Twinlock:
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:
         """Start and close with an application; enter it by hand in a mounted one.
 
+        While the database is away, requests that need it are answered 503, and the start is
+        tried again until it is back.
+
         Given an application that included `router` itself, this lets its requests find the
         instance; one that is mounted elsewhere is given by hand: ``auth.lifespan(app)``.
         """
         if isinstance(app, FastAPI) and not is_present(app):
             self._prefix = prefix_in(app)
             settle(app, self, prefix=self._prefix)
-        self.start()
+        self._start_or_wait()
         try:
             yield
         finally:
             await asyncio.to_thread(self._hooks.finish)
+            if self._late is not None:
+                await asyncio.to_thread(self._late.stop)
             self.close()
+
+    def _start_or_wait(self) -> None:
+        """Start; while a database that may come back is away, refuse requests and try again."""
+        try:
+            self.start()
+        except DatabaseUnavailableError as error:
+            if not may_come_back(self.settings.database_url):
+                raise
+            for api in self._apis:
+                api.fill()
+            again = partial(self._start, _running_loop())
+            self._late = LateStart(again, because=error)
 
     def router(self) -> APIRouter:
         """Return all routes, for an application that includes them itself, under any prefix.

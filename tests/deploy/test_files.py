@@ -64,7 +64,7 @@ def test_every_metric_and_event_is_told(sqlite_house: House) -> None:
         client.post("/token", data=form)
         counted.answered(method="GET", route="/", status=200, seconds=0.1)
         counted.looked_around(hashes=0, places=1)
-        registry.register(Installation(house.runtime.parts, "0"))
+        registry.register(Installation(lambda: house.runtime.parts, "0"))
         told = {sample.name for family in registry.collect() for sample in family.samples}
 
     named = set().union(*(re.findall(r"\btwinlock_[a-z_]+", text) for text in expressions()))

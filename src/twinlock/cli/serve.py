@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
@@ -20,8 +21,11 @@ from twinlock import __version__
 from twinlock.cli import output
 from twinlock.cli.init import Initialised, initialise, told_of_admin
 from twinlock.config.settings import Settings
+from twinlock.core.errors import DatabaseUnavailableError
 from twinlock.flows import checkup
+from twinlock.flows.parts import Parts
 from twinlock.telemetry.exposition import exposed, shared_counts
+from twinlock.web.late_start import may_come_back
 from twinlock.web.logging import log_config
 
 if TYPE_CHECKING:
@@ -63,11 +67,22 @@ def serve(
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     with closing(_listen(settings)) as listener:  # first: whoever cannot serve changes nothing
         done = initialise(settings) if init else None
-        with output.opened(settings) as flows:
-            has_admin = checkup.has_admin(flows.parts)
+        has_admin = _has_admin(settings)
         with _counted(settings):
             _greet(settings, done, has_admin=has_admin, as_json=json)
             _run(settings, listener)
+
+
+def _has_admin(settings: Settings) -> bool | None:
+    """Tell whether there is an administrator; None while a database is away that may come back."""
+    try:
+        with output.opened(settings) as flows:
+            return checkup.has_admin(flows.parts)
+    except DatabaseUnavailableError as error:
+        if not may_come_back(settings.database_url):
+            raise
+        output.note(f"twinlock: {output.advice(error)} Until it does, everything is answered 503.")
+        return None
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -107,10 +122,10 @@ def _counted(settings: Settings) -> Iterator[None]:
         return
     if find_spec("prometheus_client") is None:
         output.refuse("TWINLOCK_METRICS_PORT needs: pip install 'twinlock[metrics]'")
-    with shared_counts() as folder, output.opened(settings) as flows, ExitStack() as stack:
+    with shared_counts() as folder, closing(_Opened(settings)) as parts, ExitStack() as stack:
         try:
             stack.enter_context(
-                exposed(host, port, folder=folder, parts=flows.parts, version=__version__)
+                exposed(host, port, folder=folder, parts=parts, version=__version__)
             )
         except OSError as error:
             output.refuse(
@@ -120,7 +135,28 @@ def _counted(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _greet(settings: Settings, done: Initialised | None, *, has_admin: bool, as_json: bool) -> None:
+class _Opened:
+    """The installation, opened when it is asked for and its database answers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = ExitStack()
+        self._lock = threading.Lock()
+        self._parts: Parts | None = None
+
+    def __call__(self) -> Parts:
+        with self._lock:
+            if self._parts is None:
+                self._parts = self._stack.enter_context(output.opened(self._settings)).parts
+            return self._parts
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def _greet(
+    settings: Settings, done: Initialised | None, *, has_admin: bool | None, as_json: bool
+) -> None:
     """Tell what runs, and in development what to try."""
     facts = {
         "url": settings.base_url,
@@ -130,7 +166,7 @@ def _greet(settings: Settings, done: Initialised | None, *, has_admin: bool, as_
     lines = [f"Twinlock {__version__} serves {settings.base_url}"]
     if done is not None:
         lines += told_of_admin(done)
-    elif not has_admin:
+    elif has_admin is False:
         lines += ["", f"There is no administrator yet. Type: {output.CREATE_ADMIN}"]
     if not settings.is_production:
         if done is not None and not done.installation_created:

@@ -21,6 +21,11 @@ LOCK_ADMINS = (
     .where(installation.c.id == THE_ROW)
     .values(admins_changed=installation.c.admins_changed + literal(1, BigInteger))
 )
+TOUCH_INSTALLATION = (
+    update(installation)
+    .where(installation.c.id == THE_ROW)
+    .values(created_at=installation.c.created_at)
+)
 GET_TIME = select(database_now())
 RESEAL_INSTALLATION = (
     update(installation)
@@ -55,6 +60,11 @@ def insert_installation(
 def get_time(db: Connection) -> datetime:
     """Return the present moment by the database's own clock."""
     return db.execute(GET_TIME).scalar_one()
+
+
+def touch_installation(tx: Connection) -> None:
+    """Write the row as it is, to find out whether anything can be written."""
+    tx.execute(TOUCH_INSTALLATION)
 
 
 def lock_admins(tx: Connection) -> None:

@@ -99,6 +99,7 @@ def install_pages(
         least_password=least_password,
         default_language=default_language,
         overrides=templates,
+        prefix=prefix,
     )
     setattr(app.state, STATE, rendered)
     for module in _MODULES:

@@ -10,11 +10,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from twinlock.core.errors import TwinlockError
+from twinlock.core.errors import DatabaseUnavailableError, TwinlockError
 from twinlock.pages.forms import StaleFormError
 from twinlock.pages.shown import page
 from twinlock.web.headers import encoded, with_missing
 from twinlock.web.problems import ProblemError
+from twinlock.web.recognition import NotStartedError
 from twinlock.web.routes import (
     OwnRouter,
     StrictRequest,
@@ -93,6 +94,8 @@ def error_page(
             return _error(request, "errors/not_for_you.html", 403, name=name)
         case NoSecondFactorError():
             return _error(request, "errors/no_second_factor.html", 403)
+        case NotStartedError():
+            return error_page(request, DatabaseUnavailableError(error.detail))
         case HTTPException(status_code=303):
             location = (error.headers or {})["Location"]
             return RedirectResponse(location, 303)

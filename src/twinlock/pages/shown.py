@@ -17,7 +17,6 @@ from twinlock.pages import cookies, texts
 from twinlock.pages.assets import Assets
 from twinlock.pages.browsers import Device, device_of
 from twinlock.pages.paths import own_path, with_query
-from twinlock.web.runtime import runtime_of
 
 TEMPLATES: Final = Path(__file__).with_name("templates")
 STATE: Final = "twinlock_pages"
@@ -84,6 +83,7 @@ class Pages:
         least_password: int,
         default_language: str = SOURCE,
         overrides: Path | None = None,
+        prefix: str = "",
     ) -> None:
         """Prepare the templates.
 
@@ -91,8 +91,10 @@ class Pages:
             least_password: Characters that a new password has at least.
             default_language: For browsers that ask for none of ours.
             overrides: A folder whose templates stand in for ours of the same name.
+            prefix: What the paths of all pages begin with.
         """
         self.service = service
+        self._prefix = prefix
         self.assets = assets
         self._least_password = least_password
         self._default_language = default_language
@@ -134,7 +136,7 @@ class Pages:
         """Return a page; the note that a redirect left is shown once."""
         language = self.language(request)
         note = cookies.read(request, cookies.NOTE)
-        prefix = runtime_of(request).prefix
+        prefix = self._prefix
         body = self._env.get_template(template).render(
             {
                 "service": self.service,

@@ -12,6 +12,8 @@ from twinlock.core.errors import TwinlockError
 from twinlock.flows.parts import Parts
 from twinlock.flows.signals import Signals, read_signals
 
+Opening = Callable[[], Parts]
+
 _SHARED_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
@@ -31,8 +33,11 @@ def shared_counts() -> Iterator[Path]:
 
 
 @contextmanager
-def exposed(host: str, port: int, *, folder: Path, parts: Parts, version: str) -> Iterator[None]:
+def exposed(host: str, port: int, *, folder: Path, parts: Opening, version: str) -> Iterator[None]:
     """Answer ``GET /metrics`` on a port of its own, on a thread.
+
+    Args:
+        parts: Returns the installation, or raises a `TwinlockError` while there is none to open.
 
     Raises:
         OSError: The port cannot be listened on.
@@ -69,7 +74,7 @@ class _Living:
 class Installation:
     """What the database says at this moment."""
 
-    def __init__(self, parts: Parts, version: str) -> None:
+    def __init__(self, parts: Opening, version: str) -> None:
         self._parts = parts
         self._version = version
 
@@ -79,7 +84,7 @@ class Installation:
 
         yield InfoMetricFamily("twinlock", "What runs here.", value={"version": self._version})
         try:
-            signals = read_signals(self._parts)
+            signals = read_signals(self._parts())
         except TwinlockError:
             signals = None
         up = GaugeMetricFamily("twinlock_database_up", "Whether the database answers.")

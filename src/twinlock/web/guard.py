@@ -31,7 +31,12 @@ from twinlock.web.problems import (
     not_authenticated,
     retry_after,
 )
-from twinlock.web.recognition import NotInstalledError, Recognition, recognition_in
+from twinlock.web.recognition import (
+    NotInstalledError,
+    NotStartedError,
+    Recognition,
+    recognition_in,
+)
 from twinlock.web.socket_watch import WATCH_KEY, Watch, close_code, offered_tokens
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
@@ -123,7 +128,12 @@ class Guard(SecurityBase):
                 where it cannot be decided now.
         """
         scope = connection.scope
-        recognition = recognition_in(scope)
+        try:
+            recognition = recognition_in(scope)
+        except NotStartedError as error:
+            if scope["type"] != "websocket":
+                raise
+            raise WebSocketException(close_code(error), error.detail) from error
         if scope["type"] == "websocket":
             return await self._on_websocket(connection, recognition)
         user = user_in_memory(scope, recognition)

@@ -34,6 +34,7 @@ from twinlock.web.problems import (
 from twinlock.web.recognition import (
     SCOPE_KEY,
     Instance,
+    NotStartedError,
     Recognition,
     recognition_in,
     recognition_of,
@@ -83,7 +84,11 @@ class GuardLayer:
             return
         if self._instance is not None:
             scope[SCOPE_KEY] = self._instance
-        recognition = recognition_in(scope)
+        try:
+            recognition = recognition_in(scope)
+        except NotStartedError as error:
+            await (_refuse if scope["type"] == "http" else _close)(error, send)
+            return
         if scope["type"] == "websocket":
             interval = recognition.socket_interval
             await run_watched(self._admit_socket, scope, receive, send, interval=interval)
@@ -110,8 +115,7 @@ class GuardLayer:
         try:
             user = await _look(self._guard, scope, recognition)
         except ProblemError as error:
-            code = close_code(error)
-            await send({"type": "websocket.close", "code": code, "reason": error.detail})
+            await _close(error, send)
             return
         self._guard.watch(HTTPConnection(scope), recognition)
         scope[USER_KEY] = user
@@ -158,7 +162,11 @@ class ForwardAuth:
             return
         if self._instance is not None:
             scope[SCOPE_KEY] = self._instance
-        recognition = recognition_in(scope)
+        try:
+            recognition = recognition_in(scope)
+        except NotStartedError as error:
+            await _refuse(error, send)
+            return
         user = user_in_memory(scope, recognition)
         if user is REFUSED:
             await _answer_refused(send)
@@ -237,6 +245,11 @@ def _field(value: str) -> bytes:
 async def _refuse(error: ProblemError, send: Send) -> None:
     headers = tuple((error.headers or {}).items())
     await _send(_answer(error.status_code, error.type, error.detail, headers), send)
+
+
+async def _close(error: ProblemError, send: Send) -> None:
+    code = close_code(error)
+    await send({"type": "websocket.close", "code": code, "reason": error.detail})
 
 
 async def _answer_refused(send: Send) -> None:

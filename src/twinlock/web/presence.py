@@ -6,8 +6,9 @@ from typing import Any, Final
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from twinlock.core.errors import DatabaseUnavailableError
 from twinlock.web.recognition import SCOPE_KEY, Instance
-from twinlock.web.socket_watch import run_watched
+from twinlock.web.socket_watch import CHECK_SECONDS, run_watched
 
 SCHEME_NAME: Final = "Twinlock"
 """The security scheme of the guard in OpenAPI."""
@@ -24,7 +25,10 @@ class Presence:
         """Pass on what comes, with the instance in its scope."""
         scope[SCOPE_KEY] = self._instance
         if scope["type"] == "websocket":
-            interval = self._instance.runtime.socket_interval
+            try:
+                interval = self._instance.runtime.socket_interval
+            except DatabaseUnavailableError:  # the guards inside refuse, and others need none
+                interval = CHECK_SECONDS
             await run_watched(self._app, scope, receive, send, interval=interval)
         else:
             await self._app(scope, receive, send)

@@ -4,16 +4,21 @@ An installation answers from its sessions, a `Verifier` from the tokens of a log
 elsewhere. Nothing here loads a database.
 """
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from twinlock.core.clock import Clock
+from twinlock.core.errors import DatabaseUnavailableError
 from twinlock.core.principal import User
+from twinlock.web.problems import ProblemError, retry_after
 
 if TYPE_CHECKING:
     from twinlock.web.runtime import Runtime
+
+_COME_BACK = timedelta(seconds=2)
 
 SCOPE_KEY = "twinlock"
 """Where the ASGI scope holds the nearest instance."""
@@ -70,11 +75,19 @@ class NotInstalledError(RuntimeError):
     """No instance is in the ASGI scope: `Twinlock.install(app)` puts it there."""
 
 
+class NotStartedError(ProblemError):
+    """The instance waits for its database, so that nothing can be decided."""
+
+    def __init__(self) -> None:
+        super().__init__(503, "unavailable", "Unavailable", headers=retry_after(_COME_BACK))
+
+
 def recognition_of(connection: HTTPConnection) -> Recognition:
     """Return what the nearest instance recognises users with.
 
     Raises:
         NotInstalledError: The application has none.
+        NotStartedError: It waits for its database.
     """
     return recognition_in(connection.scope)
 
@@ -84,8 +97,12 @@ def recognition_in(scope: Scope) -> Recognition:
 
     Raises:
         NotInstalledError: The application has none.
+        NotStartedError: It waits for its database.
     """
     instance: Instance | None = scope.get(SCOPE_KEY)
     if instance is None:
         raise NotInstalledError("call Twinlock(...).install(app) on this application first")
-    return instance.runtime
+    try:
+        return instance.runtime
+    except DatabaseUnavailableError as error:
+        raise NotStartedError from error
