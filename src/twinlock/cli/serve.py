@@ -211,7 +211,8 @@ def _run(settings: Settings, listener: socket.socket) -> None:
     """
     from uvicorn import Server
     from uvicorn.config import STARTUP_FAILURE
-    from uvicorn.supervisors.multiprocess import Multiprocess
+
+    from twinlock.cli.supervisor import Supervisor
 
     # Where each process reads its settings, and finds what this one was told as options.
     os.environ.update(TWINLOCK_HOST=settings.host, TWINLOCK_PORT=str(settings.port))
@@ -227,7 +228,7 @@ def _run(settings: Settings, listener: socket.socket) -> None:
         },
     )
     if settings.workers > 1:
-        supervisor = Multiprocess(config, sockets=[listener])
+        supervisor = Supervisor(config, sockets=[listener])
         supervisor.run()
         has_failed = any(one.exitcode == STARTUP_FAILURE for one in supervisor.processes)
     else:
