@@ -40,6 +40,7 @@ from twinlock.flows.invitations import Invitations
 from twinlock.flows.keys import Keys
 from twinlock.flows.liveness import Liveness
 from twinlock.flows.login import Login
+from twinlock.flows.mail_administration import MailAdministration
 from twinlock.flows.mailing import RECOVERY_REQUEST, REGISTRATION_REQUEST
 from twinlock.flows.maintenance import count_schemes
 from twinlock.flows.opening import Opening
@@ -100,6 +101,7 @@ class Flows:
     policy_administration: PolicyAdministration
     factor_resets: FactorResets
     staged_emails: StagedEmails
+    mail_administration: MailAdministration
 
 
 def build_parts(
@@ -207,6 +209,7 @@ def build_flows(parts: Parts, settings: Settings) -> Flows:
         policy_administration=PolicyAdministration(parts),
         factor_resets=FactorResets(parts, verifying, changes),
         staged_emails=staged_emails,
+        mail_administration=MailAdministration(parts),
     )
 
 
@@ -303,6 +306,7 @@ def build_runtime(
         staged_emails=flows.staged_emails,
         security=OwnSecurity(parts, flows.verifying),
         console=Console(parts, flows.changes),
+        mail_administration=flows.mail_administration,
         policy_administration=flows.policy_administration,
         devices=TrustedDevices(parts),
         health=Health(parts, flows.keys),

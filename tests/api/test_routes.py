@@ -122,6 +122,8 @@ VERDICTS = {
     "GET /api/admin/invitations": admin(),
     "POST /api/admin/invitations": admin(username="x", email="x@example.com"),
     "DELETE /api/admin/invitations/{invitation_id}": admin(),
+    "GET /api/admin/mail": admin(),
+    "POST /api/admin/mail/{mail_id}/retry": admin(),
 }
 
 ANONYMOUS, DEAD, STEP_UP, ROLE, PASSES = (

@@ -121,6 +121,8 @@ def test_a_mail_that_is_refused_for_good_is_given_up(quiet: Home, mailbox: Mailb
     ask(quiet)
 
     quiet.house.runtime.delivery.work()
+    quiet.house.clock.advance(hours=1)
+    quiet.house.runtime.delivery.work()
 
     assert set(bodies(quiet.house)) == {None}
     assert len(given_up(quiet.house)) == 1

@@ -6,7 +6,6 @@ import json
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import text
 
 from tests.pages.administered import enroll, signed_in
 from tests.pages.browser import Browser
@@ -370,43 +369,6 @@ def test_keys_are_shown_rotated_and_retired(sqlite_house: House, console: Browse
     assert happened(sqlite_house, EventType.KEY_ROTATED) == [root]
     assert happened(sqlite_house, EventType.KEY_RETIRED) == [root]
     assert console.open("/admin/keys/nonsense/retire").status_code == 404
-
-
-def test_the_outbox_shows_states_and_never_what_a_mail_says(
-    sqlite_house: House, console: Browser, alice: Account
-) -> None:
-    moment = sqlite_house.now.isoformat(" ", "microseconds")[:26]
-    later = "2027" + moment[4:]
-    rows = [
-        (f"{number:032x}", f"kind{number}", sealed, attempts, delivered)
-        for number, (sealed, attempts, delivered) in enumerate(
-            [(b"secret text", 3, None), (None, 1, moment), (None, 9, None)]
-        )
-    ]
-
-    def write(tx: object) -> None:
-        for id_, kind, sealed, attempts, delivered in rows:
-            tx.execute(  # type: ignore[attr-defined]
-                text(
-                    "insert into outbox values (:id, :kind, :subject, :sealed, :attempts, :later,"
-                    " :later, :delivered, :moment)"
-                ),
-                {"id": id_, "kind": kind, "subject": alice.subject, "sealed": sealed,
-                 "attempts": attempts, "moment": moment, "later": later, "delivered": delivered},
-            )  # fmt: skip
-
-    sqlite_house.database.transaction(write)
-    sqlite_house.clock.advance(minutes=5)
-
-    console.open("/admin/mail?cursor=nonsense")
-    shown = console.text
-    console.open("/admin/mail?state=waiting")
-
-    for words in ("Waiting", "Sent", "Given up", "kind0", "kind1", "kind2", "alice"):
-        assert words in shown, words
-    assert "kind0" in console.text
-    assert "kind1" not in console.text
-    assert "secret" not in shown.lower()
 
 
 def test_no_page_of_the_console_holds_anything_inline(

@@ -59,6 +59,7 @@ class EventType(StrEnum):
     EMAIL_CHANGE_CANCELLED = "email.change_cancelled"
     EMAIL_CHANGED = "email.changed"
     MAIL_GIVEN_UP = "mail.given_up"
+    MAIL_TRIED_AGAIN = "mail.tried_again"
     KEY_ROTATED = "key.rotated"
     KEY_RETIRED = "key.retired"
     SECRET_ROTATED = "secret.rotated"

@@ -1,11 +1,9 @@
 """What the admin console shows, in one place for whoever draws it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final
+from collections.abc import Sequence
+from datetime import datetime
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from twinlock.core.principal import User
 from twinlock.core.proof import SubjectId
@@ -16,20 +14,7 @@ from twinlock.flows.figures import Figures, read_figures
 from twinlock.flows.overview import Overview, read_overview_of
 from twinlock.flows.parts import Parts
 from twinlock.flows.policy_preview import Preview, preview
-from twinlock.mail import store as outbox
 from twinlock.policies.policy import Kind, Policy
-
-NEWEST_MAIL: Final = (datetime(9999, 1, 1, tzinfo=UTC), "")
-"""A place that lies after every mail's."""
-
-
-@dataclass(frozen=True, slots=True)
-class MailPage:
-    """Some mails, without what they say, and the names of the accounts they are about."""
-
-    mails: Sequence[Row[Any]]
-    usernames: Mapping[str, str]
-    is_full: bool
 
 
 class Console:
@@ -71,24 +56,3 @@ class Console:
     def preview_policy(self, new: Policy, admin: User, *, since: str, now: datetime) -> Preview:
         """Return whom a policy would hit."""
         return preview(self._parts, new, admin, since=since, now=now)
-
-    def list_mails(
-        self, *, only_waiting: bool, before: tuple[datetime, str] = NEWEST_MAIL, limit: int
-    ) -> MailPage:
-        """Return a page of the outbox: the newest first, or what is tried next."""
-        return self._parts.database.reading(
-            self._list_mails, only_waiting=only_waiting, before=before, limit=limit
-        )
-
-    def _list_mails(
-        self, db: Connection, *, only_waiting: bool, before: tuple[datetime, str], limit: int
-    ) -> MailPage:
-        if only_waiting:
-            mails = outbox.list_waiting(db, limit=limit)
-        else:
-            mails = outbox.list_mails(db, before=before, limit=limit)
-        names = {}
-        for one in {mail.subject_id for mail in mails if mail.subject_id}:
-            if account := self._parts.accounts.get(db, SubjectId(one)):
-                names[one] = account.username
-        return MailPage(mails, names, len(mails) == limit)

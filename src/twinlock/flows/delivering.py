@@ -5,6 +5,7 @@ that dies in between leaves a mail that goes out again later, under the same Mes
 """
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -30,6 +31,10 @@ BATCH: Final = 20
 _FIRST_WAIT: Final = timedelta(seconds=30)
 _LONGEST_WAIT: Final = timedelta(hours=1)
 _NOBODY: Final = Caller(actor="mail")
+EXPIRED: Final = "expired"
+SEAL_BROKEN: Final = "seal_broken"
+_MAX_SAID: Final = 100
+_LINK: Final = re.compile(r"\S*://\S*")
 
 
 class Answer(Protocol):
@@ -82,7 +87,7 @@ class Delivering:
         """Return whether a mail was delivered; None when it is another worker's."""
         database = self._parts.database
         if mail.expires_at <= now:
-            database.transaction(self._give_up, mail, "expired", now=now)
+            database.transaction(self._wipe, mail, EXPIRED, now=now)
             return False
         if not database.transaction(outbox.claim, mail, now=now):
             return None
@@ -91,7 +96,7 @@ class Delivering:
             body = mailing.open_body(self._parts, mine.id, mine.subject, mine.sealed)
         except SealBrokenError:
             log.critical("seal_broken", extra={"mail": mine.id})
-            database.transaction(self._give_up, mine, "seal_broken", now=now)
+            database.transaction(self._wipe, mine, SEAL_BROKEN, now=now)
             return False
         if (answer := self._answers.get(mine.kind)) is not None:
             database.transaction(self._answer, mine, answer, body, now=now)
@@ -107,11 +112,12 @@ class Delivering:
             message = office.letterhead.message(letter, message_id=mine.id, now=mine.created_at)
             office.transport.send(message)
         except (MailRefusedError, ValueError) as error:
-            database.transaction(self._give_up, mine, str(error), now=now)
+            database.transaction(self._give_up, mine, _said(error), now=now)
             return False
         except MailError as error:
             wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(mine.attempts - 1, 10))
-            database.transaction(outbox.postpone, mine, until=min(now + wait, mine.expires_at))
+            until = min(now + wait, mine.expires_at)
+            database.transaction(outbox.postpone, mine, until=until, why=_said(error))
             log.warning("mail_postponed", extra={"kind": mine.kind, "error": str(error)})
             return False
         database.transaction(outbox.finish, mine, now=now)
@@ -125,15 +131,27 @@ class Delivering:
             answer(tx, body, now=now)
 
     def _give_up(self, tx: Connection, mine: Outgoing, why: str, *, now: datetime) -> None:
-        if not outbox.give_up(tx, mine):
-            return
+        if outbox.give_up(tx, mine, why=why, now=now):
+            self._record(tx, mine, why, now=now)
+
+    def _wipe(self, tx: Connection, mine: Outgoing, why: str, *, now: datetime) -> None:
+        if outbox.wipe(tx, mine, why=why, now=now):
+            self._record(tx, mine, why, now=now)
+
+    def _record(self, tx: Connection, mine: Outgoing, why: str, *, now: datetime) -> None:
         log.warning("mail_given_up", extra={"kind": mine.kind, "error": why})
         subject = SubjectId(mine.subject) if mine.subject else None
         details: dict[str, str | int | Sequence[str]] = {
             "kind": mine.kind,
-            "error": why[:100],
+            "error": why,
             "attempts": mine.attempts,
         }
         audit.record(
             tx, Event(EventType.MAIL_GIVEN_UP, now, _NOBODY, subject=subject, details=details)
         )
+
+
+def _said(error: Exception) -> str:
+    """Return what a mail server said, in one line; some of them quote the mail's links."""
+    said = _LINK.sub("…", str(error))
+    return "".join(one if one.isprintable() else " " for one in said)[:_MAX_SAID]

@@ -12,10 +12,13 @@ from typing import Any, Final
 from sqlalchemy import (
     Connection,
     Row,
+    Select,
+    and_,
     bindparam,
     delete,
     func,
     insert,
+    or_,
     select,
     tuple_,
     update,
@@ -56,17 +59,18 @@ class Outgoing:
     created_at: datetime
 
 
-_WAITS = outbox.c.sealed.is_not(None)
+_HELD = outbox.c.sealed.is_not(None)
+_WAITS = and_(_HELD, outbox.c.given_up_at.is_(None))
 _IS_MINE = (
     outbox.c.id == bindparam("mail_id"),
     outbox.c.attempts == bindparam("claimed"),
-    _WAITS,
+    _HELD,
 )
 
 INSERT_MAIL = insert(outbox)
 LIST_DUE = (
     select(outbox)
-    .where(_WAITS, outbox.c.due_at <= bindparam("moment", type_=UtcDateTime()))
+    .where(_HELD, outbox.c.due_at <= bindparam("moment", type_=UtcDateTime()))
     .order_by(outbox.c.due_at)
     .limit(bindparam("limit"))
 )
@@ -82,18 +86,43 @@ CLAIM_MAIL = (
 FINISH_MAIL = (
     update(outbox)
     .where(*_IS_MINE)
-    .values(sealed=None, delivered_at=bindparam("moment", type_=UtcDateTime()))
+    .values(sealed=None, error=None, delivered_at=bindparam("moment", type_=UtcDateTime()))
 )
-GIVE_UP_MAIL = update(outbox).where(*_IS_MINE).values(sealed=None)
+_GIVEN_UP = {
+    "given_up_at": bindparam("moment", type_=UtcDateTime()),
+    "error": bindparam("why"),
+}
+WIPE_MAIL = update(outbox).where(*_IS_MINE, _WAITS).values(sealed=None, **_GIVEN_UP)
+WIPE_GIVEN_UP = (
+    update(outbox).where(*_IS_MINE, outbox.c.given_up_at.is_not(None)).values(sealed=None)
+)
+GIVE_UP_MAIL = update(outbox).where(*_IS_MINE).values(due_at=outbox.c.expires_at, **_GIVEN_UP)
 POSTPONE_MAIL = (
-    update(outbox).where(*_IS_MINE).values(due_at=bindparam("until", type_=UtcDateTime()))
+    update(outbox)
+    .where(*_IS_MINE)
+    .values(due_at=bindparam("until", type_=UtcDateTime()), error=bindparam("why"))
+)
+TRY_AGAIN = (
+    update(outbox)
+    .where(
+        outbox.c.id == bindparam("mail_id"),
+        _HELD,
+        outbox.c.expires_at > bindparam("moment", type_=UtcDateTime()),
+        # Whoever claimed it less than a lease ago may be sending it now.
+        or_(
+            outbox.c.given_up_at.is_not(None),
+            outbox.c.due_at > bindparam("until", type_=UtcDateTime()),
+        ),
+    )
+    .values(due_at=bindparam("moment", type_=UtcDateTime()), given_up_at=None)
+    .returning(outbox.c.kind, outbox.c.subject_id)
 )
 WIPE_EXPIRED = (
     update(outbox)
     .where(
         outbox.c.id.in_(
             select(outbox.c.id)
-            .where(_WAITS, outbox.c.expires_at <= bindparam("before", type_=UtcDateTime()))
+            .where(_HELD, outbox.c.expires_at <= bindparam("before", type_=UtcDateTime()))
             .order_by(outbox.c.due_at)
             .limit(bindparam("limit"))
         )
@@ -102,7 +131,7 @@ WIPE_EXPIRED = (
 )
 LIST_SEALED = (
     select(outbox.c.id, outbox.c.subject_id, outbox.c.sealed)
-    .where(_WAITS, outbox.c.id > bindparam("after"))
+    .where(_HELD, outbox.c.id > bindparam("after"))
     .order_by(outbox.c.id)
     .limit(bindparam("limit"))
 )
@@ -111,9 +140,9 @@ RESEAL_MAIL = (
     .where(outbox.c.id == bindparam("mail_id"), outbox.c.sealed == bindparam("old"))
     .values(sealed=bindparam("new"))
 )
-VOID_EVERY_MAIL = update(outbox).where(_WAITS).values(sealed=None)
+VOID_EVERY_MAIL = update(outbox).where(_HELD).values(sealed=None)
 COUNT_WAITING = select(func.count(), func.min(outbox.c.created_at)).where(_WAITS)
-_SHOWN = select(
+_SHOWN: Select[Any] = select(
     outbox.c.id,
     outbox.c.kind,
     outbox.c.subject_id,
@@ -122,7 +151,10 @@ _SHOWN = select(
     outbox.c.expires_at,
     outbox.c.delivered_at,
     outbox.c.created_at,
+    outbox.c.given_up_at,
+    outbox.c.error,
     _WAITS.label("waits"),
+    _HELD.label("is_held"),
 )
 _OLDER = tuple_(outbox.c.created_at, outbox.c.id) < tuple_(
     bindparam("before_moment", type_=UtcDateTime()), bindparam("before_id")
@@ -132,6 +164,7 @@ LIST_MAILS = (
     .order_by(outbox.c.created_at.desc(), outbox.c.id.desc())
     .limit(bindparam("limit"))
 )
+LIST_GIVEN_UP = LIST_MAILS.where(outbox.c.given_up_at.is_not(None))
 LIST_WAITING = _SHOWN.where(_WAITS).order_by(outbox.c.due_at).limit(bindparam("limit"))
 DELETE_OLD = delete(outbox).where(
     outbox.c.id.in_(
@@ -188,15 +221,38 @@ def finish(tx: Connection, mine: Outgoing, *, now: datetime) -> bool:
     return tx.execute(FINISH_MAIL, params).rowcount == 1
 
 
-def give_up(tx: Connection, seen: Outgoing) -> bool:
-    """Wipe a mail that will not be delivered; False when somebody else touched it meanwhile."""
-    return tx.execute(GIVE_UP_MAIL, {"mail_id": seen.id, "claimed": seen.attempts}).rowcount == 1
+def give_up(tx: Connection, seen: Outgoing, *, why: str, now: datetime) -> bool:
+    """Keep a mail that was refused until it expires; False when somebody else touched it."""
+    params = {"mail_id": seen.id, "claimed": seen.attempts, "why": why, "moment": now}
+    return tx.execute(GIVE_UP_MAIL, params).rowcount == 1
 
 
-def postpone(tx: Connection, mine: Outgoing, *, until: datetime) -> None:
+def wipe(tx: Connection, seen: Outgoing, *, why: str, now: datetime) -> bool:
+    """Wipe a mail that nobody can deliver any more.
+
+    Returns:
+        Whether it waited until now: not if it had been given up, or somebody else touched it.
+    """
+    params: dict[str, Any] = {"mail_id": seen.id, "claimed": seen.attempts}
+    if tx.execute(WIPE_GIVEN_UP, params).rowcount:
+        return False
+    return tx.execute(WIPE_MAIL, {**params, "why": why, "moment": now}).rowcount == 1
+
+
+def postpone(tx: Connection, mine: Outgoing, *, until: datetime, why: str) -> None:
     """Set the next attempt."""
-    params = {"mail_id": mine.id, "claimed": mine.attempts, "until": until}
+    params = {"mail_id": mine.id, "claimed": mine.attempts, "until": until, "why": why}
     tx.execute(POSTPONE_MAIL, params)
+
+
+def try_again(tx: Connection, mail_id: str, *, now: datetime) -> Row[Any] | None:
+    """Make a mail due at once that was given up, or waits for long.
+
+    Returns:
+        Its kind and subject; None where it left, is being tried, expired, or never was.
+    """
+    params = {"mail_id": mail_id, "moment": now, "until": now + LEASE}
+    return tx.execute(TRY_AGAIN, params).first()
 
 
 def wipe_expired(tx: Connection, *, before: datetime, limit: int) -> int:
@@ -229,6 +285,14 @@ def list_mails(db: Connection, *, before: tuple[datetime, str], limit: int) -> S
     """Return mails, the newest first, never what they say: who shows them must not know it."""
     params = {"before_moment": before[0], "before_id": before[1], "limit": limit}
     return db.execute(LIST_MAILS, params).all()
+
+
+def list_given_up(
+    db: Connection, *, before: tuple[datetime, str], limit: int
+) -> Sequence[Row[Any]]:
+    """Return the mails that were given up, the newest first."""
+    params = {"before_moment": before[0], "before_id": before[1], "limit": limit}
+    return db.execute(LIST_GIVEN_UP, params).all()
 
 
 def list_waiting(db: Connection, *, limit: int) -> Sequence[Row[Any]]:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, Index, LargeBinary, SmallInteger, String, Table
 
-from twinlock.db.base import metadata
+from twinlock.db.base import metadata, partial_index
 from twinlock.db.types import Id, UtcDateTime
 
 outbox = Table(
@@ -11,12 +11,20 @@ outbox = Table(
     Column("id", Id, primary_key=True),
     Column("kind", String(32), nullable=False),
     Column("subject_id", Id),  # null: who it is about is found out when it is worked on
-    Column("sealed", LargeBinary),  # whom and what; null: delivered, given up or void
+    Column("sealed", LargeBinary),  # whom and what; null: delivered, expired or void
     Column("attempts", SmallInteger, nullable=False),  # also tells whose claim is the last
     Column("due_at", UtcDateTime, nullable=False),  # the next attempt; a claim moves it ahead
-    Column("expires_at", UtcDateTime, nullable=False),  # then it is given up
+    Column("expires_at", UtcDateTime, nullable=False),  # then it is wiped
     Column("delivered_at", UtcDateTime),  # null: not yet, or never
     Column("created_at", UtcDateTime, nullable=False, index=True),
+    Column("given_up_at", UtcDateTime),  # null: not, or somebody had it tried again
+    Column("error", String(100)),  # of the last try that failed; null: none did
+)
+partial_index(
+    "ix_outbox_given_up",
+    outbox.c.created_at,
+    outbox.c.id,
+    where=outbox.c.given_up_at.is_not(None),
 )
 Index(
     "ix_outbox_due_at",

@@ -57,6 +57,10 @@ NOTES: Final = {
         "The new address waits for 24 hours now. You can call it off below."
     ),
     "email_cancelled": texts.mark("The new address is called off. Nothing was changed."),
+    "mail_again": texts.mark("It is tried again within seconds."),
+    "mail_not_again": texts.mark(
+        "That mail cannot be tried again: it left meanwhile, is being tried, or is too old."
+    ),
     "invitation_sent": texts.mark("The invitation is on its way."),
     "invitation_revoked": texts.mark("The invitation is revoked. Its link opens nothing."),
     "account_enabled": texts.mark("The account is enabled."),
@@ -68,7 +72,7 @@ NOTES: Final = {
     "key_retired": texts.mark("The key is retired. Its tokens are refused."),
 }
 """What a page says of the change that led to it."""
-ALARMS: Final = frozenset({"passkey_denied"})
+ALARMS: Final = frozenset({"passkey_denied", "mail_not_again"})
 """Those of something that was denied."""
 
 

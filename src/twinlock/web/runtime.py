@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # an application that has not started loads no database
     from twinlock.flows.invitations import Invitations
     from twinlock.flows.keys import Keys
     from twinlock.flows.login import Login
+    from twinlock.flows.mail_administration import MailAdministration
     from twinlock.flows.opening import Opening
     from twinlock.flows.own_enrollment import OwnEnrollment
     from twinlock.flows.own_security import OwnSecurity
@@ -91,6 +92,7 @@ class Runtime:
     staged_emails: StagedEmails
     security: OwnSecurity
     console: Console
+    mail_administration: MailAdministration
     policy_administration: PolicyAdministration
     devices: TrustedDevices
     health: Health

@@ -51,6 +51,7 @@ SENTENCES: Final = {
     EventType.EMAIL_CHANGE_CANCELLED: mark("The change of the e-mail address was called off"),
     EventType.EMAIL_CHANGED: mark("The e-mail address was changed"),
     EventType.MAIL_GIVEN_UP: mark("A mail could not be delivered"),
+    EventType.MAIL_TRIED_AGAIN: mark("A mail was tried again"),
     EventType.KEY_ROTATED: mark("A new signing key was made"),
     EventType.KEY_RETIRED: mark("A signing key was retired"),
     EventType.SECRET_ROTATED: mark("The master key was changed"),

@@ -1,45 +1,43 @@
 """``/admin/mail``: the mails on their way out; never what they say, nor a link of theirs."""
 
-import re
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from fastapi import Request
+from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 
 from twinlock.flows.attention import LATE_MAIL
-from twinlock.flows.console import NEWEST_MAIL
-from twinlock.pages.admin.admitted import Admin
+from twinlock.flows.delivering import EXPIRED, SEAL_BROKEN
+from twinlock.flows.mail_administration import State, is_cursor
+from twinlock.pages.admin.admitted import ActingAdmin, Admin
+from twinlock.pages.forms import Form
 from twinlock.pages.paths import with_query
+from twinlock.pages.replies import see_other
 from twinlock.pages.routes import page_router
 from twinlock.pages.shown import page
-from twinlock.web.deps import Now, Running
+from twinlock.web.acting import acting, run_as_admin, subject_in
+from twinlock.web.deps import From, Now, Running
+from twinlock.web.problems import ProblemError
 
 pages = page_router(prefix="/admin/mail")
 
 _ON_A_PAGE: Final = 50
-_CURSOR: Final = re.compile(r"(\d{1,18})\.([0-9a-f]{32})")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST: Final = 250_000_000_000_000_000
 
 
 @pages.get("")
 async def show_mail(admin: Admin, request: Request, runtime: Running, now: Now) -> HTMLResponse:
-    """Show the outbox, or what of it waits."""
-    only_waiting = request.query_params.get("state") == "waiting"
-    before = _place(request.query_params.get("cursor", ""))
+    """Show the outbox, or what of it waits or was given up."""
+    state = _state(request.query_params.get("state", ""))
+    cursor = request.query_params.get("cursor", "")
     found = await runtime.workers.run(
-        runtime.console.list_mails,
-        only_waiting=only_waiting,
-        before=before or NEWEST_MAIL,
+        runtime.mail_administration.list_mails,
+        state,
+        cursor=cursor if is_cursor(cursor) else None,
         limit=_ON_A_PAGE,
     )
     start = f"{runtime.prefix}/admin/mail"
     following = None
-    if found.is_full and not only_waiting:
-        last = found.mails[-1]
-        microseconds = (last.created_at - _EPOCH) // timedelta(microseconds=1)
-        following = with_query(start, cursor=f"{microseconds}.{last.id}")
+    if found.next_cursor:
+        following = with_query(start, state=state, cursor=found.next_cursor)
     return page(
         request,
         "admin/mail.html",
@@ -48,15 +46,35 @@ async def show_mail(admin: Admin, request: Request, runtime: Running, now: Now) 
         sends_mail=runtime.parts.mail is not None,
         mails=found.mails,
         usernames=found.usernames,
-        only_waiting=only_waiting,
+        state=state,
+        start=with_query(start, state=state),
         following=following,
-        is_start=before is None,
+        is_start=not is_cursor(cursor),
         late=now - LATE_MAIL,
+        now=now,
+        expired=EXPIRED,
+        seal_broken=SEAL_BROKEN,
     )
 
 
-def _place(cursor: str) -> tuple[datetime, str] | None:
-    found = _CURSOR.fullmatch(cursor)
-    if found is None or int(found[1]) > _LAST:
-        return None
-    return _EPOCH + timedelta(microseconds=int(found[1])), found[2]
+@pages.post("/{mail_id}/again")
+async def try_again(
+    mail_id: str, admin: ActingAdmin, form: Form, runtime: Running, caller: From, now: Now
+) -> Response:
+    """Have a mail tried again; one that left meanwhile is what was wanted."""
+    if subject_in(mail_id) is None:
+        raise ProblemError(404, "not_found", "There is no such mail.")
+    refused = await run_as_admin(
+        runtime,
+        runtime.mail_administration.try_again,
+        mail_id,
+        acting(admin.user, caller),
+        admin=admin.user,
+        now=now,
+    )
+    path = with_query(f"{runtime.prefix}/admin/mail", state=_state(form.text("state")))
+    return see_other(path, note="mail_not_again" if refused else "mail_again")
+
+
+def _state(text: str) -> State | None:
+    return State(text) if text in set(State) else None
