@@ -10,8 +10,8 @@ from sqlalchemy import Row
 from twinlock.api.responses import SIGNED_IN_PROBLEMS
 from twinlock.flows.mail_administration import State, is_cursor
 from twinlock.web.acting import acting, run_as_admin, subject_in
+from twinlock.web.admin_guard import AdminUser
 from twinlock.web.deps import From, Now, Running
-from twinlock.web.guard import AdminUser
 from twinlock.web.problems import problem, refusal
 from twinlock.web.routes import router
 
