@@ -3,8 +3,19 @@
 import argparse
 import asyncio
 import sys
+import time
 
-from reliability import crash, faults, machines, pooler, races
+from reliability import crash, faults, machines, pooler, races, record, requests
+from reliability.report import Report
+
+GOALS = {
+    "crash": "R1",
+    "races": "R2",
+    "faults": "R3",
+    "machines": "R3",
+    "postgres": "R3",
+    "requests": "R4",
+}
 
 
 def main() -> int:
@@ -14,6 +25,7 @@ def main() -> int:
     common.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
     common.add_argument("--minutes", type=float, default=600, help="stop after as long")
     common.add_argument("--seed", type=int, default=1)
+    common.add_argument("--record", action="store_true", help="keep what came out, in the docs too")
     one = commands.add_parser("crash", parents=[common], help="goal R1: kill -9, and check")
     one.add_argument("--kills", type=int, default=200)
     one = commands.add_parser("races", parents=[common], help="goal R2: 64 at once, one winner")
@@ -22,24 +34,41 @@ def main() -> int:
     one.add_argument("--only", default="", help="part of a fault's name")
     commands.add_parser("machines", parents=[common], help="several hosts on one PostgreSQL")
     commands.add_parser("postgres", parents=[common], help="PgBouncer, and a failover")
+    one = commands.add_parser("requests", parents=[common], help="goal R4: bent requests")
+    one.add_argument("--number", type=int, default=100_000)
     given = parser.parse_args()
+    begun = time.monotonic()
+    report = _run(given)
+    report.show()
+    if given.record:
+        what = f"`{given.command}`"
+        if given.command in {"crash", "races", "faults"}:
+            what += " on " + {"sqlite": "SQLite", "postgres": "PostgreSQL"}[given.database]
+        if given.command == "requests":
+            what += f", seed {given.seed}"
+        seconds = time.monotonic() - begun
+        record.keep(report, goal=GOALS[given.command], what=what, seconds=seconds)
+    return 0 if report.is_kept else 1
+
+
+def _run(given: argparse.Namespace) -> Report:
     match given.command:
         case "crash":
             effort = crash.Effort(kills=given.kills, minutes=given.minutes)
-            report = asyncio.run(crash.run(given.database, effort, seed=given.seed))
+            return asyncio.run(crash.run(given.database, effort, seed=given.seed))
         case "races":
             many = races.Effort(rounds=given.rounds, minutes=given.minutes)
-            report = asyncio.run(races.run(given.database, many))
+            return asyncio.run(races.run(given.database, many))
         case "faults":
-            report = asyncio.run(faults.run(given.database, only=given.only))
+            return asyncio.run(faults.run(given.database, only=given.only))
         case "machines":
-            report = asyncio.run(machines.run(seed=given.seed))
+            return asyncio.run(machines.run(seed=given.seed))
         case "postgres":
-            report = asyncio.run(pooler.run(seed=given.seed))
+            return asyncio.run(pooler.run(seed=given.seed))
+        case "requests":
+            return requests.run(given.number, seed=given.seed)
         case other:
             raise AssertionError(other)
-    report.show()
-    return 0 if report.is_kept else 1
 
 
 if __name__ == "__main__":

@@ -71,12 +71,30 @@ async def run(kind: str, effort: Effort, *, seed: int) -> Report:
             rounds = Rounds(server, installation, book, report, database, seed=seed)
             try:
                 await rounds.run(effort, url)
+                report.tried = _tried(report)
                 if effort.looks_back:
                     finish(environment, report, rounds.kids)
             finally:
                 server.stop()
                 book.close()
     return report
+
+
+def _tried(report: Report) -> str:
+    """Say how much was killed, and how much was going on."""
+
+    def total(beginning: str) -> int:
+        return sum(n for what, n in report.counts.items() if what.startswith(beginning))
+
+    whole = report.counts["killed: the server and all workers"]
+    kills = total("killed: ") - total("killed: key") - total("killed: secret")
+    database = report.counts["database killed"]
+    told = total("told ") - report.counts["told to come back (503)"]
+    return (
+        f"{kills} kills, {whole} of the whole server"
+        + (f" and {database} of the database with it" if database else "")
+        + f"; {told:,} changes told, {total('unanswered ')} unanswered and settled"
+    )
 
 
 class Rounds:

@@ -271,6 +271,13 @@ async def run(kind: str, effort: Effort, only: str = "") -> Report:
                     await rounds(server, {"no_grace": refresh_token_without_grace}, effort.minutes)
             finally:
                 database.close()
+    races_run = {what: n for what, n in report.counts.items() if what.endswith(": races")}
+    fewest, most = min(races_run.values(), default=0), max(races_run.values(), default=0)
+    rounds_run = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
+    report.tried = (
+        f"{rounds_run} races of {effort.racers} requests for each of {len(races_run)} secrets, "
+        f"{effort.workers} workers"
+    )
     return report
 
 

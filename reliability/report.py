@@ -13,6 +13,7 @@ class Report:
         broken: Promises that were not kept, each told so that it can be looked into.
         lines: What was seen, in words.
         surprises: Answers that nobody promised against, and nobody expected either.
+        tried: How much was tried, in a few words for a table.
     """
 
     title: str
@@ -20,6 +21,7 @@ class Report:
     broken: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     surprises: Counter[str] = field(default_factory=Counter)
+    tried: str = ""
 
     def count(self, what: str, by: int = 1) -> None:
         self.counts[what] += by

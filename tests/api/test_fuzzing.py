@@ -1,4 +1,4 @@
-"""A quick slice of the bent requests; `python -m tests.support.fuzzing` sends the many."""
+"""A quick slice of the bent requests; `python -m reliability requests` sends the many."""
 
 from tests.support.fuzzing import fuzzer_of
 from tests.support.home import Home

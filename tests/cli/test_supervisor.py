@@ -50,6 +50,7 @@ def test_a_worker_that_dies_while_it_is_asked_is_replaced_at_once(sqlite_cli: Cl
         status, _ = server.get("/readyz")
         took = time.monotonic() - begun
         after = workers_of(server.process.pid)
+        server.stop()  # and its workers with it
 
     assert len(before) == 2
     assert after

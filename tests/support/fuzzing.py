@@ -1,17 +1,15 @@
 """Requests that nobody means: every route, with its real body bent in random places (goal R4).
 
-    python -m tests.support.fuzzing --requests 100000 --seed 1
+    python -m reliability requests --number 100000 --seed 1
 
 No answer may be a server's error, and no secret may come back or be written to the log.
 """
 
-import argparse
 import io
 import json
 import logging
 import random
 import shutil
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -189,15 +187,15 @@ def listening() -> Iterator[io.StringIO]:
         root.removeHandler(handler)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run as a command: print how often each status was answered."""
+def run(requests: int, *, seed: int) -> Counter[int]:
+    """Send requests to an installation of their own; return how often each status was answered.
+
+    Raises:
+        AssertionError: A server's error, or a secret that came back or was logged.
+    """
     from tests.support.home import Furnished, Home
     from tests.support.house import migrate
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="twinlock-fuzz-"))
     try:
         database = folder / "migrated.sqlite3"
@@ -206,12 +204,9 @@ def main(arguments: list[str] | None = None) -> int:
         furnished = Furnished.make(folder / "furnished", database)
         house, john = furnished.copy(folder / "home")
         with house.open() as client:
-            statuses = fuzzer_of(Home(house, client, john), given.seed).run(given.requests)
+            return fuzzer_of(Home(house, client, john), seed).run(requests)
     finally:
         shutil.rmtree(folder)
-    for status, count in sorted(statuses.items()):
-        sys.stdout.write(f"{status} {count}\n")
-    return 0
 
 
 def fuzzer_of(home: Any, seed: int) -> Fuzzer:
@@ -231,7 +226,3 @@ def fuzzer_of(home: Any, seed: int) -> Fuzzer:
         return [bearer(sign_in(client, name, PASSWORD)), root.bearer]
 
     return Fuzzer(home.client, tokens, random.Random(seed))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
