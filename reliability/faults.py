@@ -2,29 +2,27 @@
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import random
-import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
-
 from benchmarks.installation import PASSWORD, TOY, Person, create
 from benchmarks.load import Reply
+from benchmarks.processes import free_port
+from reliability import injections
 from reliability.book import Book
 from reliability.client import Client, UnansweredError, ip_of, members
 from reliability.crowd import Crowd
+from reliability.injections import MailServer, Stage
 from reliability.report import Report
-from reliability.servers import LoginServer, database_of
+from reliability.servers import LoginServer, database_of, twinlock
 from reliability.visitors import code_of, step_now
-from tests.support.postgres import PostgresServer
 
 SETTINGS = {
     "TWINLOCK_WORKERS": "2",
@@ -39,17 +37,15 @@ BELIEVED_SECONDS = 5.0
 SLOWEST_SECONDS = 7.5
 """Five for the database, one for the thread, the rest for a busy machine."""
 RECOVERED_SECONDS = 5.0
+MAIL_SECONDS = 90.0
 CLIENTS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What a fault can be done to."""
+Act = Callable[[Stage, Report], Awaitable[None]]
 
-    folder: Path
-    url: str
-    database: PostgresServer | None
-    server: LoginServer
+
+async def nothing(stage: Stage, report: Report) -> None:
+    """Do nothing more than what is done to every fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +56,21 @@ class Fault:
         inject: Breaks it for as long as the block lasts.
         databases: On which databases there is such a thing.
         expected: By probe, the statuses that are right once memory is not believed any more.
+        meanwhile: What else is tried while it is broken.
+        afterwards: What else is tried when it is mended.
     """
 
     name: str
     inject: Callable[[Stage], AbstractContextManager[None]]
     databases: tuple[str, ...]
     expected: Mapping[str, frozenset[int]]
+    meanwhile: Act = nothing
+    afterwards: Act = nothing
+
+
+POSTGRES = ("postgres",)
+SQLITE = ("sqlite",)
+BOTH = ("sqlite", "postgres")
 
 
 def _expected(**probes: set[int]) -> dict[str, frozenset[int]]:
@@ -73,149 +78,119 @@ def _expected(**probes: set[int]) -> dict[str, frozenset[int]]:
 
 
 NOTHING = _expected(alive={200}, ready={503}, guarded={503}, sign_in={503}, refresh={503})
-READS = _expected(alive={200}, ready={200}, guarded={200}, sign_in={503}, refresh={503})
+READS = _expected(alive={200}, ready={503}, guarded={200}, sign_in={503}, refresh={503})
+WELL = _expected(alive={200}, ready={200}, guarded={200}, sign_in={200}, refresh={200})
 SOME = _expected(
     alive={200}, ready={200, 503}, guarded={200, 503}, sign_in={200, 503}, refresh={200, 503}
 )
 
 
-@contextlib.contextmanager
-def stopped(stage: Stage) -> Iterator[None]:
-    """Stop PostgreSQL at once, as a crash would."""
-    database = _required(stage)
-    database.halt()
-    try:
-        yield
-    finally:
-        database.resume()
+async def ask_for_mail(stage: Stage, report: Report) -> None:
+    """Ask for a link while no mail can leave: nobody is told that it cannot."""
+    asked = await _client(stage).post("/api/recovery/password", {"username": stage.victim.username})
+    report.expect(asked.status == 202, f"asking for a mail answered {asked.status}")
 
 
-@contextlib.contextmanager
-def silent(stage: Stage) -> Iterator[None]:
-    """Freeze every process of PostgreSQL: connections stand, and nobody answers."""
-    pids = _required(stage).pids()
-    for pid in pids:
-        _signal(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            _signal(pid, signal.SIGCONT)
+async def expect_mail(stage: Stage, report: Report) -> None:
+    """Wait for the mail, which the outbox kept: its second try comes after half a minute."""
+    to = f"{stage.victim.username}@example.com"
+    until = time.monotonic() + MAIL_SECONDS
+    while to not in stage.mail.received and time.monotonic() < until:
+        await asyncio.sleep(0.2)
+    mails = stage.mail.received.count(to)
+    report.expect(mails == 1, f"{mails} mails came after the mail server was back")
 
 
-@contextlib.contextmanager
-def read_only(stage: Stage) -> Iterator[None]:
-    """Let PostgreSQL refuse writes, as on a replica or after an operator's order."""
-    database = _required(stage)
-    _alter(database, "alter system set default_transaction_read_only = on")
-    try:
-        yield
-    finally:
-        _alter(database, "alter system reset default_transaction_read_only")
+async def start_another(stage: Stage, report: Report) -> None:
+    """Start one more server: without its keys it must not come up, and must say why."""
+    environment = {**stage.server.environment, "TWINLOCK_PORT": str(free_port())}
+    done = await asyncio.to_thread(twinlock, environment, "serve")
+    report.expect(done.returncode == 1, f"a server without its keys ends with {done.returncode}")
+    report.expect("key" in done.stderr, f"it says {done.stderr[-300:]!r}")
 
 
-@contextlib.contextmanager
-def restarted(stage: Stage) -> Iterator[None]:
-    """Stop PostgreSQL at once and start it again; then nothing is broken any more."""
-    database = _required(stage)
-    database.halt()
-    database.resume()
-    yield
+async def expect_denial(stage: Stage, report: Report) -> None:
+    """Expect that whose row was changed cannot sign in, as with a wrong password."""
+    status = (await _sign_in(stage)).status
+    report.expect(status == 400, f"a damaged row's sign-in answered {status}")
+    told = stage.server.log.read_text()
+    report.expect("seal_broken" in told, "nothing in the log says that a seal broke")
 
 
-@contextlib.contextmanager
-def writer_stuck(stage: Stage) -> Iterator[None]:
-    """Hold the writers' queue from another process's place."""
-    path = stage.url.removeprefix("sqlite:///") + "-writer"
-    with Path(path).open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+async def expect_sign_in(stage: Stage, report: Report) -> None:
+    """Expect that the mended row's owner can sign in."""
+    status = (await _sign_in(stage)).status
+    report.expect(status == 200, f"a mended row's sign-in answered {status}")
 
 
-@contextlib.contextmanager
-def file_locked(stage: Stage) -> Iterator[None]:
-    """Hold SQLite's own write lock, as a tool does that somebody forgot."""
-    import sqlite3
-
-    other = sqlite3.connect(stage.url.removeprefix("sqlite:///"), isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        other.rollback()
-        other.close()
+async def _sign_in(stage: Stage) -> Reply:
+    while step_now() <= stage.victim.last_step:
+        await asyncio.sleep(0.2)
+    stage.victim.last_step = step_now()
+    password = PASSWORD + code_of(stage.victim, step_now())
+    return await _client(stage).form(
+        "/token", grant_type="password", username=stage.victim.username, password=password
+    )
 
 
-@contextlib.contextmanager
-def disk_full(stage: Stage) -> Iterator[None]:
-    """Fill the small file system that the database lies on, to the last byte."""
-    filler = _disk(stage) / "filler"
-    file = os.open(filler, os.O_WRONLY | os.O_CREAT)
-    for size in (65_536, 512):
-        with contextlib.suppress(OSError):
-            while True:
-                os.write(file, b"\0" * size)
-    os.close(file)
-    try:
-        yield
-    finally:
-        filler.unlink()
-        if stage.database is not None and not stage.database.answers():
-            # It stopped for want of room, and does not start by itself: its operator does that.
-            stage.database.halt()
-            stage.database.resume()
-
-
-@contextlib.contextmanager
-def file_limit(stage: Stage) -> Iterator[None]:
-    """Let the kernel refuse every growth of a file to the workers (RLIMIT_FSIZE), as a quota."""
-    for pid in stage.server.workers():
-        subprocess.run(["prlimit", f"--pid={pid}", "--fsize=0:"], check=True)
-    try:
-        yield
-    finally:
-        for pid in stage.server.workers():
-            subprocess.run(["prlimit", f"--pid={pid}", "--fsize=unlimited:"], check=True)
+def _client(stage: Stage) -> Client:
+    return Client(stage.server.address, ip_of(65_001))
 
 
 FAULTS = (
-    Fault("database stopped", stopped, ("postgres",), NOTHING),
-    Fault("database restarted", restarted, ("postgres",), SOME),
-    Fault("database silent", silent, ("postgres",), NOTHING),
-    Fault("database read-only", read_only, ("postgres",), READS),
-    Fault("writers' queue stuck", writer_stuck, ("sqlite",), READS),
-    Fault("file locked by another program", file_locked, ("sqlite",), READS),
-    Fault("file may not grow", file_limit, ("sqlite",), READS),
-    Fault("disk full", disk_full, ("sqlite", "postgres"), SOME),
+    Fault("database stopped", injections.stopped, POSTGRES, NOTHING),
+    Fault("database restarted", injections.restarted, POSTGRES, SOME),
+    Fault("database silent", injections.silent, POSTGRES, NOTHING),
+    Fault("database read-only", injections.read_only, POSTGRES, READS),
+    Fault("workers start meanwhile", injections.workers_start_meanwhile, POSTGRES, NOTHING),
+    Fault("server starts before it", injections.server_starts_meanwhile, POSTGRES, NOTHING),
+    Fault("writers' queue stuck", injections.writer_stuck, SQLITE, READS),
+    Fault("file locked by another program", injections.file_locked, SQLITE, READS),
+    Fault("file may not grow", injections.file_limit, SQLITE, READS),
+    Fault("disk full", injections.disk_full, BOTH, SOME),
+    Fault("mail server gone", injections.mail_gone, BOTH, WELL, ask_for_mail, expect_mail),
+    Fault("key file gone", injections.key_file_gone, BOTH, WELL, start_another),
+    Fault("key file changed", injections.key_file_changed, BOTH, WELL, start_another),
+    Fault("row damaged", injections.row_damaged, BOTH, WELL, expect_denial, expect_sign_in),
 )
 
 
 async def run(kind: str, *, only: str = "", seconds: float = 8.0, seed: int = 1) -> Report:
     """Inject every fault that there is on a database, one after the other."""
     report = Report(f"Faults, {kind}")
+    tried: list[str] = []
     with tempfile.TemporaryDirectory(prefix="twinlock-faults-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        with small_disk(folder, wanted=not only) as disk, database_of(kind, disk) as (url, pg):
+        with (
+            small_disk(folder, wanted=only in "disk full") as disk,
+            database_of(kind, disk) as (url, pg),
+        ):
             installation = create(
                 folder / "data", accounts=400, bare=0, profile=TOY, database_url=url
             )
-            server = LoginServer(folder, {**installation.environment, **SETTINGS})
+            mail = MailServer()
+            smtp = {"TWINLOCK_SMTP_URL": f"smtp://127.0.0.1:{mail.port}"}
+            server = LoginServer(folder, {**installation.environment, **SETTINGS, **smtp})
             book = Book(url, report, random.Random(seed))
-            stage = Stage(folder, url, pg, server)
-            *people, prober = installation.people.all
+            *people, victim, prober = installation.people.all
+            stage = Stage(folder, url, pg, server, mail, victim)
             crowd = Crowd(people, server.address, report, random.Random(seed))
+            mail.start()
             try:
                 with server.running():
                     probes = Probes(Client(server.address, ip_of(65_000)), prober, report)
                     for fault in FAULTS:
                         if kind in fault.databases and only in fault.name:
-                            if fault.inject is disk_full and not os.path.ismount(disk):
+                            if fault.inject is injections.disk_full and not os.path.ismount(disk):
                                 report.count("not tried: disk full, for no file system was made")
                                 continue
+                            tried.append(fault.name)
                             await _try(fault, stage, probes, crowd, book, report, seconds)
             finally:
                 book.close()
+                mail.stop()
+    report.tried = ", ".join(tried)
     return report
 
 
@@ -246,6 +221,7 @@ async def _try(
                 )
             if time.monotonic() > until:
                 break
+        await fault.meanwhile(stage, report)
         report.lines.append(
             f"{fault.name}: " + ", ".join(f"{name} {status}" for name, (status, _) in found.items())
         )
@@ -258,6 +234,7 @@ async def _try(
     took = time.monotonic() - begun
     report.lines.append(f"{fault.name}: well again after {took:.1f} s")
     report.expect(took <= RECOVERED_SECONDS, f"{fault.name}: well again after {took:.1f} s")
+    await fault.afterwards(stage, report)
     await crowd.stop()
     await book.check(crowd.take_touched())
 
@@ -328,25 +305,3 @@ def small_disk(folder: Path, *, wanted: bool) -> Iterator[Path]:
     finally:
         if mounted:
             subprocess.run(["umount", str(disk)], check=False)
-
-
-def _disk(stage: Stage) -> Path:
-    return stage.folder / "disk"
-
-
-def _required(stage: Stage) -> PostgresServer:
-    if stage.database is None:
-        raise LookupError("there is no PostgreSQL here")
-    return stage.database
-
-
-def _alter(database: PostgresServer, statement: str) -> None:
-    with psycopg.connect(database.address, autocommit=True) as connection:
-        connection.execute("set default_transaction_read_only = off")
-        connection.execute(statement.encode())
-        connection.execute("select pg_reload_conf()")
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)

@@ -334,6 +334,22 @@ def test_the_first_login_raises_the_alarm(
 
 
 @sealed
+def test_a_code_behind_the_password_raises_the_alarm(
+    home: Home, attack: Attack, caplog: pytest.LogCaptureFixture
+) -> None:
+    """How long the code is cannot be read from rows that nobody believes."""
+    attack(home)
+    caplog.clear()
+
+    answer = home.token(PASSWORD + home.code())
+
+    assert answer.status_code == 400
+    assert home.events(EventType.LOGIN_DENIED)[0].reason == Reason.SEAL_BROKEN
+    alarms = [one.getMessage() for one in caplog.records if one.levelno == logging.CRITICAL]
+    assert alarms == ["seal_broken"]
+
+
+@sealed
 def test_a_reauthentication_raises_the_alarm(
     home: Home, attack: Attack, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from twinlock.accounts.directory import Account
 from twinlock.accounts.password_check import RightPassword
 from twinlock.core.proof import NoSecondFactor, Reason, Rejected, Verified
 from twinlock.factors.authenticators.store import Authenticators, AwaitsEnrollment, SealBroken
 from twinlock.throttle.store import Try
+
+_USUAL_DIGITS: Final = 6
+"""Of a code, where what an account has cannot be believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,18 @@ class LookedUp:
         Only an account with TOTP codes is ever split, and then never tried as a whole, so
         that nobody gets in without the second factor.
         """
+        if isinstance(self.factors, SealBroken):
+            # Denied in any case; but only behind a right password the alarm is raised.
+            return self._cut(password, _USUAL_DIGITS)
         if not isinstance(self.factors, Authenticators):
             return password, None
         lengths = {one.code_digits for one in self.factors.all if one.code_digits}
         if len(lengths) != 1:
             return password, None
-        (length,) = lengths
+        return self._cut(password, *lengths)
+
+    @staticmethod
+    def _cut(password: str, length: int) -> tuple[str, str | None]:
         code = password[-length:]
         if len(code) == length and code.isascii() and code.isdigit():
             return password[:-length], code
