@@ -43,7 +43,7 @@ STATEMENTS = {
 }  # fmt: skip
 TABLE_METHODS = {"delete", "insert", "select", "update"}
 TRANSACTION_METHODS = {"begin", "begin_nested", "commit", "raw_connection", "rollback"}
-DATABASE_METHODS = {"reading", "transaction", "transaction_once"}
+DATABASE_METHODS = {"reading", "reading_inline", "transaction", "transaction_once"}
 PROOFS = {
     "Continued": ["flows/*", "testing/people.py"],
     "NoSecondFactor": ["factors/authenticators/store.py"],

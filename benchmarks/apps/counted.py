@@ -14,6 +14,7 @@ from twinlock.db.engine import Database
 
 _asked: Counter[str] = Counter()
 _reading = Database.reading
+_reading_inline = Database.reading_inline
 _patched: Any = Database
 
 
@@ -22,7 +23,14 @@ def _counted(self: Database, *args: Any, **kwargs: Any) -> Any:
     return _reading(self, *args, **kwargs)
 
 
+def _counted_inline(self: Database, *args: Any, **kwargs: Any) -> Any:
+    done = _reading_inline(self, *args, **kwargs)
+    _asked["reads"] += 1
+    return done
+
+
 _patched.reading = _counted
+_patched.reading_inline = _counted_inline
 
 
 @app.get("/reads")

@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from twinlock.core.errors import ConfigurationError, DatabaseUnavailableError
 from twinlock.db.connections import SILENCE_SECONDS, Connections
+from twinlock.db.inline import InlineReads, WouldWaitError
 from twinlock.db.prepared import PreparedConnection
 from twinlock.db.writer_queue import NoQueue, WriterQueue
 
@@ -75,6 +76,7 @@ class Database:
         """Gets what transactions noted, each after its commit, on the thread of its flow."""
         self.engine = _engine(self.url, has_pooler=has_pooler)
         self._connections = Connections(self.engine, size=pool_size)
+        self._inline = InlineReads(self.engine) if self.is_sqlite else None
         begin = _POOLED_BEGIN if has_pooler and not self.is_sqlite else None
         self._begin_writing = "BEGIN IMMEDIATE" if self.is_sqlite else begin
         self._begin_reading = "BEGIN" if self.is_sqlite else begin
@@ -134,6 +136,22 @@ class Database:
                     raise DatabaseUnavailableError(str(error)) from error
         raise AssertionError("unreachable")  # pragma: no cover
 
+    def reading_inline(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do the same at once on the calling thread, be it the event loop's: on SQLite only.
+
+        Raises:
+            WouldWaitError: Not without waiting.
+        """
+        if self._inline is None:
+            raise WouldWaitError
+        return self._inline.run(work, args, kwargs)
+
+    def prepare_inline(self) -> None:
+        """Open what `reading_inline` reads with, on a thread that may wait for it."""
+        if self._inline is not None:
+            with _translated():
+                self._inline.open()
+
     def migrating(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``work(tx, …)`` as the only writer and without foreign keys, and commit.
 
@@ -168,6 +186,8 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self._connections.close()
+        if self._inline is not None:
+            self._inline.close()
         self.engine.dispose()
         self._writer_queue.close()
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from twinlock.core.principal import User
 from twinlock.core.proof import Acr, AuthenticationContext
 from twinlock.core.secrets import digest
+from twinlock.db.inline import WouldWaitError
 from twinlock.flows.demands import is_enough
 from twinlock.flows.parts import Parts
 from twinlock.sessions import store as sessions
@@ -28,10 +29,19 @@ class Liveness:
         From the token come ``acr``, ``amr``, ``auth_time`` and ``scope``; everything else is
         read, and the session must be alive and the account's.
         """
-        context = AuthenticationContext(claims.subject, claims.acr, claims.amr, claims.auth_time)
-        return self._parts.database.reading(
-            self._user, claims.session_id, context, claims.scope, now=now
-        )
+        self._parts.database.prepare_inline()
+        return self._parts.database.reading(self._user_of_claims, claims, now=now)
+
+    def user_of_token_at_once(self, claims: AccessClaims, *, now: datetime) -> User | None:
+        """Return the same on the event loop, if nothing has to be waited for.
+
+        Raises:
+            WouldWaitError: A thread has to look: always on PostgreSQL, and for a host's accounts,
+                whose directory may have to be asked.
+        """
+        if not self._parts.accounts.are_ours:
+            raise WouldWaitError
+        return self._parts.database.reading_inline(self._user_of_claims, claims, now=now)
 
     def user_of_cookie(
         self, secret: str, *, is_active: bool, now: datetime
@@ -92,19 +102,14 @@ class Liveness:
         )
         return self._user_of_session(db, session, context, session.scope, now=now)
 
-    def _user(
-        self,
-        db: Connection,
-        session_id: str,
-        context: AuthenticationContext,
-        scope: tuple[str, ...],
-        *,
-        now: datetime,
+    def _user_of_claims(
+        self, db: Connection, claims: AccessClaims, *, now: datetime
     ) -> User | None:
-        session = sessions.get_session(db, self._parts.keyring, session_id)
+        session = sessions.get_session(db, self._parts.keyring, claims.session_id)
         if session is None or session.has_cookie:
             return None
-        return self._user_of_session(db, session, context, scope, now=now)
+        context = AuthenticationContext(claims.subject, claims.acr, claims.amr, claims.auth_time)
+        return self._user_of_session(db, session, context, claims.scope, now=now)
 
     def _user_of_session(
         self,

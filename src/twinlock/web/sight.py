@@ -10,13 +10,14 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from twinlock.core import clock
 from twinlock.core.clock import Clock
 from twinlock.core.errors import TwinlockError
 from twinlock.core.principal import User
 from twinlock.core.secrets import digest
+from twinlock.db.inline import WouldWaitError
 from twinlock.flows.keys import Keys
 from twinlock.flows.liveness import Liveness
 from twinlock.flows.parts import Parts
@@ -35,6 +36,14 @@ _LOOK_AGAIN_SECONDS: Final = 60.0
 _COOKIE_PREFIX: Final = "\N{BLACK CIRCLE}"
 _SESSION_PREFIX: Final = "\N{WHITE CIRCLE}"
 """Keep cookies, sessions and tokens apart in memory: no header, read as Latin-1, spells them."""
+
+
+class AskForUser(Protocol):
+    """Asks the database for the user of a token, whichever way."""
+
+    def __call__(self, claims: access_token.AccessClaims, *, now: datetime) -> User | None:
+        """Return the user, or None when the token opens nothing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +117,20 @@ class Sight:
         if kid not in keys.verification:  # to look for newer keys is a thread's work
             user = await self._workers.run(self._look_at_token, token)
         elif (claims := self._verified(token, keys, now=self._clock())) is not None:
-            user = await self._workers.run(self._look_at_claims, token, claims)
+            user = await self._look(token, claims)
         if user is None:
             # Forged, or its session has ended for good: neither comes back within a second.
             self._refused.add(token, at=clock.monotonic())
         return user
+
+    async def _look(self, token: str, claims: access_token.AccessClaims) -> User | None:
+        """Look at the session of a token whose signature holds: here if that waits for nobody."""
+        try:
+            return self._look_at_claims(token, claims, self._liveness.user_of_token_at_once)
+        except WouldWaitError:
+            return await self._workers.run(
+                self._look_at_claims, token, claims, self._liveness.user_of_token
+            )
 
     async def user_of_cookie(self, secret: str, *, is_active: bool = True) -> User | None:
         """Return the user of a session cookie, or None when it opens nothing.
@@ -173,12 +191,16 @@ class Sight:
 
     def _look_at_token(self, token: str) -> User | None:
         claims = self.claims_of(token)
-        return None if claims is None else self._look_at_claims(token, claims)
+        if claims is None:
+            return None
+        return self._look_at_claims(token, claims, self._liveness.user_of_token)
 
-    def _look_at_claims(self, token: str, claims: access_token.AccessClaims) -> User | None:
+    def _look_at_claims(
+        self, token: str, claims: access_token.AccessClaims, ask: AskForUser
+    ) -> User | None:
         before = self._glance(claims.session_id)
         now = self._clock()
-        user = self._liveness.user_of_token(claims, now=now)
+        user = ask(claims, now=now)
         if user is not None:
             self._remember(token, user, before, expires_at=claims.expires_at, now=now)
         return user
