@@ -19,7 +19,7 @@ from twinlock.core.clock import Clock, utc_now
 from twinlock.core.errors import ConfigurationError, DatabaseUnavailableError
 from twinlock.web.hooks import H, Hook, HookArguments, Hooks
 from twinlock.web.host_word import HostWord, Taken
-from twinlock.web.inclusion import is_present, prefix_in, require_alone, settle
+from twinlock.web.inclusion import is_present, prefix_in, settle
 from twinlock.web.late_start import LateStart, may_come_back
 from twinlock.web.observing import Observer, tell
 from twinlock.web.presence import Presence, write_token_url
@@ -299,8 +299,12 @@ class Twinlock:
 
         Given an application that included `router` itself, this lets its requests find the
         instance; one that is mounted elsewhere is given by hand: ``auth.lifespan(app)``.
+
+        Raises:
+            ConfigurationError: That application has another instance.
+            InstallationError: Keys and database do not fit, or there are none.
         """
-        if isinstance(app, FastAPI) and not is_present(app):
+        if isinstance(app, FastAPI) and not is_present(app, self):
             self._prefix = prefix_in(app)
             settle(app, self, prefix=self._prefix)
         self._start_or_wait()
@@ -328,7 +332,8 @@ class Twinlock:
         """Return all routes, for an application that includes them itself, under any prefix.
 
         They bring the lifespan that starts and closes this instance and lets the application's
-        own routes find it: one instance for one application.
+        own routes find it: one instance for one application. Beside another instance, that
+        application does not start; its own application, mounted, is the place for a second.
         """
         api = WholeApi(lifespan=self.lifespan)
         self._apis.append(api)
@@ -348,10 +353,11 @@ class Twinlock:
         Raises:
             ConfigurationError: The pages cannot be shown, or *app* has another instance.
         """
-        require_alone(app, self)
+        is_installed = is_present(app, self)
         self._prefix = prefix
         app.include_router(self.router(), prefix=prefix)
-        app.add_middleware(Presence, instance=self)
+        if not is_installed:  # the same instance, under one more prefix
+            app.add_middleware(Presence, instance=self)
         write_token_url(app, f"{prefix}/token".lstrip("/"))
         if pages:
             self.add_pages(app)

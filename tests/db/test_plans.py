@@ -19,6 +19,7 @@ WHOLE = {
     "accounts.entries.store._JOINED": "what others narrow down",
     "accounts.store._ACCOUNT": "what others narrow down",
     "mail.store._SHOWN": "what others narrow down",
+    "accounts.entries.store.ANY_ENTRY": "the first row, whichever it is",
     "accounts.entries.store.COUNT_ENTRIES": "an operator's count, of a host's own users",
     "accounts.search.store.COUNT_CREATED": "stops at a number that the console sets",
     "accounts.store.COUNT_SCHEMES": "once in ten minutes, over an index that holds nothing else",

@@ -1,5 +1,6 @@
 """The drop-in for fastapi-users, against fastapi-users itself."""
 
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,3 +262,129 @@ def test_a_verified_address_signs_in_where_that_is_asked(site: Site) -> None:
 
     assert (before.status_code, verified.status_code) == (400, 200)
     assert site.me(site.bearer(site.login("verified/jwt"))) == 200
+
+
+def test_fresh_options_renew_a_passkeys_challenge(site: Site) -> None:
+    passkey = FakeAuthenticator()
+    headers = site.bearer(site.login())
+    ours = site.bearer(site.client.post("/auth/jwt/access", headers=headers))
+    begun = site.client.post("/twinlock/api/factors/passkey", json={}, headers=ours).json()
+    answer = {
+        "enrollment": begun["enrollment"],
+        "answer": passkey.create(begun["options"]),
+        "label": "Key",
+    }
+    done = site.client.post("/twinlock/api/factors/passkey/confirm", json=answer, headers=ours)
+    assert done.status_code == 201, done.text
+    asked = site.login().json()["detail"]
+    offered = next(one for one in asked["methods"] if one["method"] == "passkey")
+
+    fresh = site.client.post("/auth/jwt/login/passkey/begin", json={"login": asked["login"]})
+
+    assert fresh.status_code == 200, fresh.text
+    assert fresh.json()["options"]["challenge"] != offered["options"]["challenge"]
+    statuses = [
+        site.client.post(
+            "/auth/jwt/login/passkey",
+            json={"login": asked["login"], "answer": passkey.get(options)},
+        ).status_code
+        for options in (offered["options"], fresh.json()["options"])
+    ]
+    assert statuses == [400, 200]
+
+
+@pytest.mark.parametrize("method", ["totp", "passkey", "nothing"])
+def test_fresh_options_are_for_pending_logins_only(site: Site, method: str) -> None:
+    answer = site.client.post(f"/auth/jwt/login/{method}/begin", json={"login": "x" * 43})
+
+    assert (answer.status_code, answer.json()) == (400, {"detail": "LOGIN_BAD_SECOND_FACTOR"})
+
+
+@pytest.mark.parametrize("enrolled", [True, False])
+def test_an_oauth_login_opens_nothing_past_a_second_factor(site: Site, enrolled: bool) -> None:
+    phone = site.enroll() if enrolled else None
+
+    answer = site.client.get(f"/auth/oauth/callback/{EMAIL}")
+
+    if phone is None:
+        assert answer.status_code == 204
+        assert site.client.get("/me").status_code == 200
+        return
+    assert answer.status_code == 403
+    assert "set-cookie" not in answer.headers
+    assert site.client.get("/me").status_code == 401
+    assert site.extras["signed_in"] == [EMAIL]  # when the factor was enrolled, and not since
+    body = {"login": answer.json()["detail"]["login"], "answer": phone.code(site.house.now)}
+    assert site.client.post("/auth/cookie/login/totp", json=body).status_code == 204
+    assert site.client.get("/me").status_code == 200
+
+
+def test_no_other_router_gives_anything_that_counts(site: Site) -> None:
+    """Registration, verification and reset answer with a user or nothing, never with a token."""
+    phone = site.enroll()
+    site.client.post("/auth/forgot-password", json={"email": EMAIL})
+    site.client.post("/auth/request-verify-token", json={"email": EMAIL})
+    reset, verify = site.extras["told"]["reset"], site.extras["told"]["verify"]
+    new = "an entirely different password"
+    answers = [
+        site.client.post("/auth/register", json={"email": EMAIL.upper(), "password": new}),
+        site.client.post("/auth/verify", json={"token": verify}),
+        site.client.post("/auth/reset-password", json={"token": reset, "password": new}),
+    ]
+    again = site.client.post("/auth/reset-password", json={"token": reset, "password": PASSWORD})
+
+    assert [one.status_code for one in answers] == [400, 200, 200]
+    assert again.status_code == 400
+    assert not any("token" in one.text or "set-cookie" in one.headers for one in answers)
+    statuses = {
+        site.client.get(path, headers={"Authorization": f"Bearer {token}"}).status_code
+        for token in (reset, verify)
+        for path in ("/me", "/users/me", "/secret", "/twinlock/users/me")
+    }
+    assert statuses == {401}
+    assert site.login(password=PASSWORD).status_code == 400
+    asked = site.login(password=new)
+    assert asked.status_code == 403
+    body = {"login": asked.json()["detail"]["login"], "answer": phone.code(site.house.now)}
+    assert site.client.post("/auth/jwt/login/totp", json=body).status_code == 200
+
+
+def test_a_reset_password_voids_a_login_that_was_begun(site: Site) -> None:
+    phone = site.enroll()
+    begun = site.login().json()["detail"]
+    site.client.post("/auth/forgot-password", json={"email": EMAIL})
+    body = {"token": site.extras["told"]["reset"], "password": "an entirely different password"}
+    assert site.client.post("/auth/reset-password", json=body).status_code == 200
+
+    answer = {"login": begun["login"], "answer": phone.code(site.house.now)}
+
+    assert site.client.post("/auth/jwt/login/totp", json=answer).status_code == 400
+
+
+@pytest.mark.parametrize("field", ["is_superuser", "is_active", "is_verified"])
+def test_nobody_raises_themself(site: Site, field: str) -> None:
+    headers = site.bearer(site.login())
+
+    site.client.patch("/users/me", json={field: field != "is_active"}, headers=headers)
+
+    me = site.client.get("/users/me", headers=headers).json()
+    assert (me["is_superuser"], me["is_active"], me["is_verified"]) == (False, True, False)
+
+
+def test_a_superuser_who_disables_somebody_ends_their_sessions(site: Site) -> None:
+    victim = site.bearer(site.login())
+    victim_id = site.client.get("/users/me", headers=victim).json()["id"]
+    root = {"email": "root@example.com", "password": PASSWORD}
+    assert site.client.post("/auth/register", json=root).status_code == 201
+    with sqlite3.connect(site.extras["url"].removeprefix("sqlite:///")) as db:
+        db.execute("UPDATE user SET is_superuser = 1 WHERE email = ?", (root["email"],))
+    db.close()
+    form = {"username": root["email"], "password": PASSWORD}
+    headers = site.bearer(site.client.post("/auth/jwt/login", data=form))
+    assert site.client.get(f"/users/{victim_id}", headers=victim).status_code == 403
+
+    done = site.client.patch(f"/users/{victim_id}", json={"is_active": False}, headers=headers)
+
+    assert done.status_code == 200, done.text
+    assert site.me(victim) == 401
+    assert site.login().status_code == 400

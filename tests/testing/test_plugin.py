@@ -1,5 +1,6 @@
 """The kit that users' own suites get: fresh installations, a clock to move, sign-ins at will."""
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from twinlock.accounts.directory import Account
 from twinlock.core.errors import ConfigurationError
 from twinlock.testing import FakeAuthenticator, Instances, LoginAs, MovableClock
 from twinlock.testing.installation import changed, copy_of, make_settings, migrate
+from twinlock.testing.memory import folder_in_memory
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "correct horse battery staple"
@@ -168,6 +170,37 @@ def test_the_applications_own_instance_is_moved_and_given_back(
     assert own.settings is own_settings
     with pytest.raises(Exception, match="init"):
         own.start()
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no shared memory here")
+def test_the_database_is_kept_in_memory(twinlock_auth: Instances, login_as: LoginAs) -> None:
+    login_as("alice")
+
+    folder = twinlock_auth.newest().settings.data_dir
+    assert folder.is_relative_to("/dev/shm")
+    assert (folder / "twinlock.sqlite3").exists()
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_what_was_in_memory_is_gone_after_the_test(tmp_path: Path) -> None:
+    with (
+        contextlib.suppress(ZeroDivisionError),
+        folder_in_memory(otherwise=tmp_path, memory=tmp_path) as folder,
+    ):
+        (folder / "file").touch()
+        assert folder.parent == tmp_path
+        raise ZeroDivisionError
+
+    assert not folder.exists()
+
+
+def test_without_memory_to_spare_the_folder_is_the_other_one(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+
+    with folder_in_memory(otherwise=other, memory=tmp_path / "missing") as folder:
+        assert folder == other
+        assert folder.stat().st_mode & 0o077 == 0
+    assert other.exists()
 
 
 def test_settings_can_be_others(twinlock_auth: Instances) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
@@ -213,6 +213,54 @@ def test_a_second_instance_in_one_application_is_refused(house: House, other_hou
 
     with pytest.raises(ConfigurationError, match="mount"):
         instance(other_house).install(app, prefix="/b")
+
+
+def test_one_instance_installed_twice_works_under_both_prefixes(house: House) -> None:
+    app = FastAPI()
+    auth = instance(house)
+    auth.install(app, prefix="/a")
+    auth.install(app, prefix="/b")
+
+    @app.websocket("/ws")
+    async def talk(websocket: WebSocket, user: CurrentUser) -> None:
+        await websocket.accept()
+        await websocket.send_text(user.username)
+
+    with TestClient(app, base_url=BASE_URL) as client:
+        headers = sign_in(client, "/a")
+
+        assert client.get("/b/users/me", headers=headers).status_code == 200
+        with client.websocket_connect("/ws", headers=headers) as socket:
+            assert socket.receive_text() == "johndoe"
+    assert len(app.user_middleware) == 1
+
+
+@pytest.mark.parametrize("first", ["install", "router"])
+@pytest.mark.parametrize("prefix", ["", "/other"])
+def test_a_second_instances_router_stops_the_start(
+    house: House, other_house: House, first: str, prefix: str
+) -> None:
+    """Two routes for one path, or tokens of one instance where the other looks for its own."""
+    app = FastAPI()
+    if first == "install":
+        instance(house).install(app)
+    else:
+        app.include_router(instance(house).router())
+    app.include_router(instance(other_house).router(), prefix=prefix)
+
+    with pytest.raises(ConfigurationError, match="mount"), TestClient(app):
+        pass
+
+
+def test_a_second_instance_is_refused_behind_a_router_as_well(
+    house: House, other_house: House
+) -> None:
+    app = FastAPI()
+    app.include_router(instance(house).router(), prefix="/a")
+    instance(other_house).install(app, prefix="/b")
+
+    with pytest.raises(ConfigurationError, match="mount"), TestClient(app):
+        pass
 
 
 def test_mounted_applications_find_the_nearest_instance(house: House, other_house: House) -> None:

@@ -45,7 +45,8 @@ class SecondFactor:
     async def is_required(self, account_id: int | str | UUID) -> bool:
         """Tell whether more than the password will be asked of an account, to show it somewhere.
 
-        Decide nothing by it: `begin` does.
+        True for who has a second factor, for whom a policy demands one today, and for an id
+        that the directory does not know. Decide nothing by it: `begin` does.
 
         Raises:
             TwinlockError: It cannot be told now.
@@ -54,7 +55,9 @@ class SecondFactor:
         entry = await self._entry(runtime, account_id)
         if entry is None:
             return True
-        return await runtime.workers.run(runtime.login.needs_second_factor, entry)
+        return await runtime.workers.run(
+            runtime.login.needs_second_factor, entry, now=runtime.clock()
+        )
 
     async def begin(
         self,

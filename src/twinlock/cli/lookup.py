@@ -6,12 +6,17 @@ from typing import Annotated, Final
 import typer
 
 from twinlock.accounts.directory import Account
+from twinlock.accounts.entries import store as entries
 from twinlock.accounts.roles import role_problem
 from twinlock.cli import output
 from twinlock.composition import Flows
 
 User = Annotated[str, typer.Argument(metavar="USER", help="User name or e-mail address.")]
 
+_THEIRS: Final = (
+    "The users of this installation are an application's own: this program knows none of them. "
+    "The application says auth.changed(id) or auth.forget(id)."
+)
 MAX_FULL_NAME: Final = 255  # characters
 MAX_LABEL: Final = 64  # characters
 
@@ -20,7 +25,10 @@ def require_account(flows: Flows, login: str) -> Account:
     """Return the account that *login* names, or end the command."""
     account = flows.administration.find(login)
     if account is None:
-        output.refuse(f"There is no account {output.safe(login)}.")
+        theirs = flows.parts.database.reading(entries.has_entries)
+        output.refuse(
+            f"There is no account {output.safe(login)}." + (f" {_THEIRS}" if theirs else "")
+        )
     return account
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
+from twinlock.accounts.entries import store as entries
 from twinlock.accounts.names import (
     EmailAddress,
     EmailProblem,
@@ -33,6 +34,10 @@ from twinlock.flows.parts import Parts
 from twinlock.installation import store as installation
 
 TAKEN: Final = Refused("taken", "Another account has this user name or e-mail address.")
+MANAGED_ELSEWHERE: Final = Refused(
+    "managed_elsewhere",
+    "The users of this installation are an application's own: make and change them there.",
+)
 NOT_FOUND: Final = Refused("not_found", "There is no such account.")
 NOT_IMPORTABLE: Final = Refused("not_importable", "The authenticator's URI cannot be used.")
 
@@ -114,7 +119,9 @@ def make_account(
     type_: EventType = EventType.ACCOUNT_CREATED,
     now: datetime,
 ) -> Account | Refused:
-    """Write an account, its subject and its event."""
+    """Write an account, its subject and its event; beside a host's users nobody could use it."""
+    if not parts.accounts.are_ours or entries.has_entries(tx):
+        return MANAGED_ELSEWHERE
     new, email = checked.new, checked.email
     if ADMIN in new.roles:
         installation.lock_admins(tx)

@@ -19,6 +19,7 @@ from twinlock.core.principal import ADMIN, User
 from twinlock.core.proof import SubjectId
 from twinlock.flows import mailing
 from twinlock.flows.account_making import (
+    MANAGED_ELSEWHERE,
     TAKEN,
     Imported,
     NewAccount,
@@ -204,6 +205,8 @@ class Administration:
         **kwargs: P.kwargs,
     ) -> Account | Refused:
         """Run a change, undone as a whole where it would break a rule over several rows."""
+        if not self._parts.accounts.are_ours:
+            return MANAGED_ELSEWHERE
         try:
             done = self._transaction(work, *args, **kwargs)
         except UndoneError as undone:

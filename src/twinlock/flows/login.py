@@ -127,9 +127,9 @@ class Login:
         done = self._parts.database.transaction(self._continue_vouched, entry, request, now=now)
         return self._told_of_password(done, now=now)
 
-    def needs_second_factor(self, entry: DirectoryEntry) -> bool:
-        """Tell whether more than the password would be asked of an account."""
-        return self._parts.database.reading(self._needs_second_factor, entry)
+    def needs_second_factor(self, entry: DirectoryEntry, *, now: datetime) -> bool:
+        """Tell whether more than the password would be asked of an account, or its enrollment."""
+        return self._parts.database.reading(self._needs_second_factor, entry, now=now)
 
     def upgrade_hash(self, account: Account, right: RightPassword, new: NewHash) -> None:
         """Replace an outdated hash by one of today's kind, if it still is the one verified."""
@@ -239,9 +239,15 @@ class Login:
         password = vouched(account, is_right=True, now=now)
         return self._finish_password(tx, seen, password, request, now=now)
 
-    def _needs_second_factor(self, db: Connection, entry: DirectoryEntry) -> bool:
+    def _needs_second_factor(
+        self, db: Connection, entry: DirectoryEntry, *, now: datetime
+    ) -> bool:
         account = self._parts.accounts.find(db, entry.username, entry)
-        return not isinstance(self._verifying.factors_of(db, account), NoSecondFactor)
+        if account is None or not isinstance(
+            self._verifying.factors_of(db, account), NoSecondFactor
+        ):
+            return True
+        return demands_of(db, self._parts, account, now=now).second_factor
 
     def _count_code(
         self,

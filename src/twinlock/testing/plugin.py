@@ -37,13 +37,22 @@ def twinlock_migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def twinlock_folder(tmp_path: Path) -> Iterator[Path]:
+    """Make the data folder of this test: in memory where the system allows it."""
+    from twinlock.testing.memory import folder_in_memory
+
+    with folder_in_memory(otherwise=tmp_path / "twinlock") as folder:
+        yield folder
+
+
+@pytest.fixture
 def twinlock_settings(
-    tmp_path: Path, twinlock_migrated: Path, twinlock_clock: "MovableClock"
+    twinlock_folder: Path, twinlock_migrated: Path, twinlock_clock: "MovableClock"
 ) -> "Settings":
     """Return the settings of an installation that this test has for itself."""
     from twinlock.testing.installation import copy_of
 
-    return copy_of(twinlock_migrated, tmp_path / "twinlock", clock=twinlock_clock)
+    return copy_of(twinlock_migrated, twinlock_folder, clock=twinlock_clock)
 
 
 @pytest.fixture

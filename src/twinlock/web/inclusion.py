@@ -9,25 +9,31 @@ from twinlock.web.recognition import Instance
 from twinlock.web.routes import TwinlockRoute
 
 
-def is_present(app: FastAPI) -> bool:
-    """Tell whether requests of *app* find an instance already."""
-    added: list[object] = [middleware.cls for middleware in app.user_middleware]
-    return isinstance(app.middleware_stack, Presence) or Presence in added
-
-
-def require_alone(app: FastAPI, instance: Instance) -> None:
-    """Refuse a second instance in one application: one would answer with the other's users.
+def is_present(app: FastAPI, instance: Instance) -> bool:
+    """Tell whether requests of *app* find this instance already.
 
     Raises:
-        ConfigurationError: Another one is installed in *app*.
+        ConfigurationError: They find another one, whose users would be taken for ours.
     """
+    present = _present_in(app)
+    if any(one is not instance for one in present):
+        raise ConfigurationError(
+            "this application has another instance of Twinlock already; install this one in "
+            "an application of its own and mount that: app.mount('/other', other_app)"
+        )
+    return bool(present)
+
+
+def _present_in(app: FastAPI) -> list[object]:
+    """Return the instances that were put where requests of *app* find them."""
+    found: list[object] = []
     for middleware in app.user_middleware:
         cls: object = middleware.cls
-        if cls is Presence and middleware.kwargs.get("instance") is not instance:
-            raise ConfigurationError(
-                "this application has another instance of Twinlock already; install this one in "
-                "an application of its own and mount that: app.mount('/other', other_app)"
-            )
+        if cls is Presence:
+            found.append(middleware.kwargs.get("instance"))
+    if isinstance(app.middleware_stack, Presence):
+        found.append(app.middleware_stack.instance)
+    return found
 
 
 def settle(app: FastAPI, instance: Instance, *, prefix: str) -> None:

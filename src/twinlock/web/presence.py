@@ -19,14 +19,14 @@ class Presence:
 
     def __init__(self, app: ASGIApp, instance: Instance) -> None:
         self._app = app
-        self._instance = instance
+        self.instance = instance
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what comes, with the instance in its scope."""
-        scope[SCOPE_KEY] = self._instance
+        scope[SCOPE_KEY] = self.instance
         if scope["type"] == "websocket":
             try:
-                interval = self._instance.runtime.socket_interval
+                interval = self.instance.runtime.socket_interval
             except DatabaseUnavailableError:  # the guards inside refuse, and others need none
                 interval = CHECK_SECONDS
             await run_watched(self._app, scope, receive, send, interval=interval)

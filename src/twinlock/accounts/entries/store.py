@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, literal, select, update
 
 from twinlock.accounts.directory import DirectoryEntry
 from twinlock.accounts.entries.tables import directory_entry
@@ -64,6 +64,7 @@ ADOPT_SINCE = (
     .values(since=bindparam("moment", type_=UtcDateTime()))
 )
 DELETE_ENTRY = delete(directory_entry).where(directory_entry.c.subject_id == bindparam("which"))
+ANY_ENTRY = select(literal(1)).select_from(directory_entry).limit(1)
 COUNT_ENTRIES = select(func.count()).select_from(directory_entry)
 
 
@@ -152,3 +153,8 @@ def delete_entry(tx: Connection, subject_id: SubjectId) -> None:
 def count_entries(db: Connection) -> int:
     """Return how many accounts of a host have signed in here."""
     return db.execute(COUNT_ENTRIES).scalar_one()
+
+
+def has_entries(db: Connection) -> bool:
+    """Tell whether a host's directory has told of anybody here."""
+    return db.execute(ANY_ENTRY).scalar() is not None

@@ -12,7 +12,8 @@ from fastapi_users.authentication.strategy import Strategy
 from fastapi_users.exceptions import InvalidID, UserNotExists
 from pydantic import BaseModel
 
-from twinlock.api.bodies import Answer, Handle
+from twinlock.api.bodies import Answer, Handle, MethodOut
+from twinlock.api.login import BeginIn
 from twinlock.api.responses import known_from_now_on
 from twinlock.app import Twinlock
 from twinlock.audit.events import Caller
@@ -25,7 +26,7 @@ from twinlock.contrib.fastapi_users.strategies import (
 )
 from twinlock.core.proof import Acr
 from twinlock.flows.admission import Request
-from twinlock.flows.outcomes import Denied, IssuedTokens, SignedIn
+from twinlock.flows.outcomes import Denied, IssuedTokens, Offered, SignedIn, Throttled
 from twinlock.web.deps import OWN_SITE, caller
 from twinlock.web.guard import Demand
 from twinlock.web.password_step import Submitted, submit_password
@@ -51,7 +52,8 @@ def get_auth_router(
 
     ``POST /login`` takes the same form, and a code appended to the password or in ``otp``.
     An account with a second factor is answered with 403 and a ``login``, which goes on at
-    ``POST /login/{method}``. ``POST /access`` gives a token for our own routes.
+    ``POST /login/{method}``; ``POST /login/{method}/begin`` renews a passkey's challenge or
+    mails a code. ``POST /access`` gives a token for our own routes.
 
     Args:
         backend: One that `protected` returned.
@@ -120,8 +122,21 @@ def get_auth_router(
         """Answer the second-factor prompt of a pending login."""
         outcome = await auth.second_factor.finish(request, body.login, method, body.answer)
         if isinstance(outcome, Denied):
-            return JSONResponse({"detail": BAD_ANSWER}, 400)
+            return _unanswered(outcome)
         return await finish(request, outcome, manager, strategy)
+
+    @router.post(
+        "/login/{method}/begin",
+        name=f"auth:{backend.name}.second_factor_begin",
+        dependencies=[OWN_SITE],
+        response_model=MethodOut,
+        response_model_exclude_none=True,
+        responses=REFUSALS,
+    )
+    async def begin_again(method: str, body: BeginIn) -> MethodOut | Response:
+        """Ask for fresh options of a method, or for a code by mail; the counts stay."""
+        outcome = await auth.second_factor.begin_again(body.login, method)
+        return MethodOut.of(outcome) if isinstance(outcome, Offered) else _unanswered(outcome)
 
     @router.post("/access", name=f"auth:{backend.name}.access")
     async def access(
@@ -198,6 +213,12 @@ def require(
         return user
 
     return Depends(proven)
+
+
+def _unanswered(outcome: Denied | Throttled) -> Response:
+    if isinstance(outcome, Denied):
+        return JSONResponse({"detail": BAD_ANSWER}, 400)
+    return refused(outcome)
 
 
 class _Nothing(Strategy[Any, Any]):
