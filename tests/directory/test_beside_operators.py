@@ -67,7 +67,7 @@ def test_a_promotion_brings_the_policy_with_it(host: Host) -> None:
     tokens = sign_in(host.client)
 
     host.users.change(user_id, roles="staff")
-    host.auth.changed(user_id)
+    _ = host.auth.changed(user_id)
 
     assert host.me(tokens).status_code == 401
     assert host.refresh(tokens).status_code == 400
@@ -156,9 +156,7 @@ def test_an_admin_changes_nothing_that_is_the_hosts(
     tokens = sign_in(host.client)
     before = host.client.get(f"/api/admin/users/{john}", headers=root).json()
 
-    answer = host.client.request(
-        method, f"/api/admin/users/{john}{path}", json=body, headers=root
-    )
+    answer = host.client.request(method, f"/api/admin/users/{john}{path}", json=body, headers=root)
 
     assert answer.json()["type"] == "managed_elsewhere", answer.text
     assert host.client.get(f"/api/admin/users/{john}", headers=root).json() == before
@@ -195,7 +193,7 @@ def test_an_admin_ends_sessions_and_lifts_counts(host: Host) -> None:
 def test_who_is_demoted_by_the_host_is_no_admin_any_more(host: Host) -> None:
     root = admin(host)
     host.users.change(1, roles="")
-    host.auth.changed(1)
+    _ = host.auth.changed(1)
 
     assert host.client.get("/api/admin/users", headers=root).status_code == 403
 
@@ -225,3 +223,20 @@ def test_the_program_makes_no_account_that_nobody_could_use(
     assert "are an application's own" in imported[1]
     assert (shown[0], "auth.changed" in shown[1]) == (1, True)
     assert run(host, monkeypatch, "user", "list", "--json")[1].count("username") == 0
+
+
+def test_a_reset_that_could_reach_nobody_is_refused_and_the_host_can_forget(host: Host) -> None:
+    """Mails to a host's users are the host's, and nobody else could stop the reset."""
+    root = admin(host)
+    user_id = host.users.add()
+    john = subject(host)
+    _, tokens = host.enroll()
+
+    begun = host.client.post(f"/api/admin/users/{john}/factor_reset", headers=root)
+    assert begun.json()["type"] == "owner_unreachable"
+    _ = host.auth.forget(user_id)
+
+    assert host.me(tokens).status_code == 401
+    fresh = bearer(sign_in(host.client))
+    factors = host.client.get("/api/factors", headers=fresh).json()
+    assert (factors["factors"], factors["recovery_codes_left"]) == ([], 0)

@@ -239,9 +239,7 @@ class Login:
         password = vouched(account, is_right=True, now=now)
         return self._finish_password(tx, seen, password, request, now=now)
 
-    def _needs_second_factor(
-        self, db: Connection, entry: DirectoryEntry, *, now: datetime
-    ) -> bool:
+    def _needs_second_factor(self, db: Connection, entry: DirectoryEntry, *, now: datetime) -> bool:
         account = self._parts.accounts.find(db, entry.username, entry)
         if account is None or not isinstance(
             self._verifying.factors_of(db, account), NoSecondFactor
