@@ -6,7 +6,6 @@ import threading
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Unpack, cast
 from uuid import UUID
 
@@ -17,7 +16,8 @@ from twinlock.api.routers import WholeApi
 from twinlock.config.settings import Settings
 from twinlock.core.clock import Clock, utc_now
 from twinlock.core.errors import ConfigurationError, DatabaseUnavailableError
-from twinlock.web.hooks import H, Hook, HookArguments, Hooks
+from twinlock.pages.extra import has_pages
+from twinlock.web.hooks import H, Hook, HookArguments, Hooks, running_loop
 from twinlock.web.host_word import HostWord, Taken
 from twinlock.web.inclusion import is_present, prefix_in, settle
 from twinlock.web.late_start import LateStart, may_come_back
@@ -169,7 +169,7 @@ class Twinlock:
             InstallationError: Keys and database do not fit, or there are none.
             DatabaseUnavailableError: The database does not answer.
         """
-        return self._start(_running_loop())
+        return self._start(running_loop())
 
     def _start(self, loop: asyncio.AbstractEventLoop | None) -> "Runtime":
         from twinlock.composition import build_runtime
@@ -286,7 +286,7 @@ class Twinlock:
             running, self._running = self._running, None
             vars(self).pop("runtime", None)
         if running is not None:
-            if _running_loop() is None:  # else hooks might wait for the loop that waits for them
+            if running_loop() is None:  # else hooks might wait for the loop that waits for them
                 self._hooks.finish()
             close_runtime(running)
 
@@ -325,7 +325,7 @@ class Twinlock:
                 raise
             for api in self._apis:
                 api.fill()
-            again = partial(self._start, _running_loop())
+            again = partial(self._start, running_loop())
             self._late = LateStart(again, because=error)
 
     def router(self) -> APIRouter:
@@ -376,18 +376,6 @@ class Twinlock:
 
 def _declare_changed(runtime: "Runtime", host_id: str, *, is_password: bool) -> None:
     runtime.host_changes.declare_changed(host_id, is_password=is_password, now=runtime.clock())
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-
-
-def has_pages() -> bool:
-    """Tell whether what the pages need is installed: the extra ``twinlock[pages]``."""
-    return all(find_spec(name) for name in ("babel", "jinja2"))
 
 
 def _add_pages(app: FastAPI, settings: Settings, prefix: str) -> None:

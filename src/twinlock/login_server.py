@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from twinlock.app import Twinlock, has_pages
+from twinlock.app import Twinlock
 from twinlock.config.settings import Settings
 from twinlock.core.clock import Clock, utc_now
 from twinlock.core.errors import ConfigurationError
+from twinlock.pages.extra import has_pages
 from twinlock.telemetry.tracing import telemetry
 from twinlock.web.origin import OwnOrigin
 from twinlock.web.server import add_server_parts

@@ -6,7 +6,6 @@ from typing import Annotated, Final
 import typer
 
 from twinlock.accounts.directory import Account
-from twinlock.accounts.entries import store as entries
 from twinlock.accounts.roles import role_problem
 from twinlock.cli import output
 from twinlock.composition import Flows
@@ -25,7 +24,7 @@ def require_account(flows: Flows, login: str) -> Account:
     """Return the account that *login* names, or end the command."""
     account = flows.administration.find(login)
     if account is None:
-        theirs = flows.parts.database.reading(entries.has_entries)
+        theirs = flows.administration.has_host_users()
         output.refuse(
             f"There is no account {output.safe(login)}." + (f" {_THEIRS}" if theirs else "")
         )

@@ -17,6 +17,7 @@ from twinlock.flows.administration import Administration
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import IssuedTokens
 from twinlock.testing.installation import OPERATOR, refuse_production
+from twinlock.web.hooks import running_loop
 from twinlock.web.runtime import Runtime
 
 T = TypeVar("T")
@@ -183,17 +184,10 @@ def _wait(auth: Twinlock, asked: Coroutine[Any, Any, T]) -> T:
     A test that runs on that loop itself cannot wait for it, and gets a loop of its own.
     """
     loop = auth._hooks.loop
-    if loop is not None and loop.is_running() and loop is not _running_loop():
+    if loop is not None and loop.is_running() and loop is not running_loop():
         return asyncio.run_coroutine_threadsafe(asked, loop).result()
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, asked).result()
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def _sign_in(

@@ -226,3 +226,11 @@ def _told(event: Event, parts: "Parts") -> SecurityEvent:
         details=event.details,
         times=event.times,
     )
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that this thread runs, or None."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

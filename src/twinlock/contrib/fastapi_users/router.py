@@ -133,9 +133,9 @@ def get_auth_router(
         response_model_exclude_none=True,
         responses=REFUSALS,
     )
-    async def begin_again(method: str, body: BeginIn) -> MethodOut | Response:
+    async def begin_again(method: str, body: BeginIn, request: HttpRequest) -> MethodOut | Response:
         """Ask for fresh options of a method, or for a code by mail; the counts stay."""
-        outcome = await auth.second_factor.begin_again(body.login, method)
+        outcome = await auth.second_factor.begin_again(request, body.login, method)
         return MethodOut.of(outcome) if isinstance(outcome, Offered) else _unanswered(outcome)
 
     @router.post("/access", name=f"auth:{backend.name}.access")
