@@ -23,6 +23,7 @@ from twinlock.api.admin_bodies import (
     UserListOut,
     UserOut,
 )
+from twinlock.api.paging import Limit, cut, unknown_cursor
 from twinlock.api.responses import SIGNED_IN_PROBLEMS
 from twinlock.api.sessions import EndedOut
 from twinlock.audit.events import Caller, EventType
@@ -30,6 +31,7 @@ from twinlock.audit.store import NEWEST
 from twinlock.flows import account_listing, auditing
 from twinlock.flows.account_making import NewAccount
 from twinlock.flows.administration import Administration
+from twinlock.flows.event_ids import inner_id, shown_id
 from twinlock.flows.outcomes import Refused
 from twinlock.web.acting import acting, find_target, run_as_admin
 from twinlock.web.admin_guard import AdminUser
@@ -40,7 +42,6 @@ from twinlock.web.runtime import Runtime
 
 api = router(prefix="/admin", tags=["admin"], responses=SIGNED_IN_PROBLEMS)
 
-Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[str | None, Query(min_length=1, max_length=1024)]
 EventCursor = Annotated[str | None, Query(pattern="^[0-9a-f]{32}$")]
 Search = Annotated[SearchText | None, Query()]
@@ -88,7 +89,7 @@ async def list_users(
             limit=limit,
         )
     except account_listing.InvalidCursorError:
-        return problem(422, "invalid_request", "The cursor is not one of this list.")
+        return unknown_cursor()
     return UserListOut(
         users=[UserOut.of(one) for one in page.accounts], next_cursor=page.next_cursor
     )
@@ -195,11 +196,18 @@ async def unlock_user(
     return Response(status_code=204)
 
 
-@api.get("/users/{user_id}/sessions")
-async def list_user_sessions(target: Target, runtime: Running, now: Now) -> AdminSessionListOut:
+@api.get("/users/{user_id}/sessions", response_model=AdminSessionListOut)
+async def list_user_sessions(
+    target: Target, runtime: Running, now: Now, limit: Limit = 50, cursor: Cursor = None
+) -> AdminSessionListOut | Response:
     """List the account's sessions."""
     found = await runtime.workers.run(runtime.administration.find_sessions, target, now=now)
-    return AdminSessionListOut(sessions=[AdminSessionOut.of(one) for one in found])
+    try:
+        page, following = cut(found, limit=limit, cursor=cursor)
+    except ValueError:
+        return unknown_cursor()
+    shown = [AdminSessionOut.of(one) for one in page]
+    return AdminSessionListOut(sessions=shown, next_cursor=following)
 
 
 @api.delete("/users/{user_id}/sessions")
@@ -252,6 +260,7 @@ async def cancel_factor_reset(
 async def list_all_events(
     admin: AdminUser,
     runtime: Running,
+    now: Now,
     limit: Limit = 50,
     cursor: EventCursor = None,
     user: Search = None,
@@ -259,20 +268,24 @@ async def list_all_events(
     since: Annotated[AwareDatetime | None, Query()] = None,
 ) -> AdminEventListOut | Response:
     """List events of all accounts, or of one (its name or ``id``), the newest first."""
+    key = runtime.parts.digest_key
+    before = inner_id(key, cursor, now=now) if cursor else NEWEST
+    if before is None:
+        return unknown_cursor()
     page = await runtime.workers.run(
         auditing.list_events,
         runtime.parts,
         user=user,
         type_=type,
         since=since,
-        before=cursor or NEWEST,
+        before=before,
         limit=limit,
     )
     if page is None:
         return problem(404, "not_found", _NO_USER)
     return AdminEventListOut(
-        events=[AdminEventOut.tell(row, page.usernames) for row in page.events],
-        next_cursor=page.next_cursor,
+        events=[AdminEventOut.tell(row, page.usernames, key) for row in page.events],
+        next_cursor=shown_id(key, page.next_cursor) if page.next_cursor else None,
     )
 
 

@@ -12,6 +12,7 @@ from twinlock.accounts.email_changes.store import StagedEmail
 from twinlock.accounts.resets.store import StagedReset
 from twinlock.api.bodies import FullName, printable
 from twinlock.api.events import EventOut
+from twinlock.core.keyring import DigestKey
 from twinlock.core.principal import ADMIN
 from twinlock.core.proof import Acr
 from twinlock.factors.authenticators.store import Authenticator
@@ -193,6 +194,7 @@ class AdminSessionListOut(BaseModel):
     """The account's sessions, the newest first."""
 
     sessions: list[AdminSessionOut]
+    next_cursor: str | None
 
 
 class AdminEventOut(EventOut):
@@ -203,9 +205,9 @@ class AdminEventOut(EventOut):
     actor: str | None
 
     @classmethod
-    def tell(cls, row: Row[Any], usernames: Mapping[str, str]) -> "AdminEventOut":
+    def tell(cls, row: Row[Any], usernames: Mapping[str, str], key: DigestKey) -> "AdminEventOut":
         """Translate."""
-        own = EventOut.of(row).model_dump()
+        own = EventOut.of(row, key).model_dump()
         username = usernames.get(row.subject_id) if row.subject_id else None
         return cls(**own, subject=row.subject_id, username=username, actor=row.actor)
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from fastapi import Response
 from pydantic import BaseModel
 
+from twinlock.api.paging import Cursor, Limit, cut, unknown_cursor
 from twinlock.api.responses import SIGNED_IN_PROBLEMS
 from twinlock.devices.store import Device
 from twinlock.flows.outcomes import StepUpRequired
@@ -45,6 +46,7 @@ class DeviceListOut(BaseModel):
     """The account's trusted devices, the newest first."""
 
     devices: list[DeviceOut]
+    next_cursor: str | None
 
 
 class RevokedOut(BaseModel):
@@ -53,13 +55,23 @@ class RevokedOut(BaseModel):
     revoked: int
 
 
-@api.get("")
+@api.get("", response_model=DeviceListOut)
 async def list_devices(
-    user: OwnUser, runtime: Running, cookie: TrustedDevice, now: Now
-) -> DeviceListOut:
+    user: OwnUser,
+    runtime: Running,
+    cookie: TrustedDevice,
+    now: Now,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> DeviceListOut | Response:
     """List the account's trusted devices."""
     found = await runtime.workers.run(runtime.devices.find_devices, user, now=now)
-    return DeviceListOut(devices=[DeviceOut.of(one, cookie=cookie) for one in found])
+    try:
+        page, following = cut(found, limit=limit, cursor=cursor)
+    except ValueError:
+        return unknown_cursor()
+    shown = [DeviceOut.of(one, cookie=cookie) for one in page]
+    return DeviceListOut(devices=shown, next_cursor=following)
 
 
 @api.delete("", response_model=RevokedOut)

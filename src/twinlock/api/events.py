@@ -4,20 +4,22 @@ import json
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Query
+from fastapi import Query, Response
 from pydantic import BaseModel
 from sqlalchemy import Row
 
+from twinlock.api.paging import Limit, unknown_cursor
 from twinlock.api.responses import SIGNED_IN_PROBLEMS
 from twinlock.audit.events import NOTE
 from twinlock.audit.store import NEWEST
-from twinlock.web.deps import Running
+from twinlock.core.keyring import DigestKey
+from twinlock.flows.event_ids import inner_id, shown_id
+from twinlock.web.deps import Now, Running
 from twinlock.web.guard import OwnUser
 from twinlock.web.routes import router
 
 api = router(prefix="/events", tags=["events"], responses=SIGNED_IN_PROBLEMS)
 
-Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[str | None, Query(pattern="^[0-9a-f]{32}$")]
 
 
@@ -36,10 +38,10 @@ class EventOut(BaseModel):
     details: dict[str, Any]
 
     @classmethod
-    def of(cls, row: Row[Any]) -> "EventOut":
+    def of(cls, row: Row[Any], key: DigestKey) -> "EventOut":
         """Translate."""
         return cls(
-            id=row.id,
+            id=shown_id(key, row.id),
             type=row.type,
             at=row.at,
             reason=row.reason,
@@ -59,13 +61,15 @@ class EventListOut(BaseModel):
     next_cursor: str | None
 
 
-@api.get("")
+@api.get("", response_model=EventListOut)
 async def list_events(
-    user: OwnUser, runtime: Running, limit: Limit = 50, cursor: Cursor = None
-) -> EventListOut:
+    user: OwnUser, runtime: Running, now: Now, limit: Limit = 50, cursor: Cursor = None
+) -> EventListOut | Response:
     """List what happened to the account."""
-    rows = await runtime.workers.run(
-        runtime.sessions.list_events, user, before=cursor or NEWEST, limit=limit
-    )
-    following = rows[-1].id if len(rows) == limit else None
-    return EventListOut(events=[EventOut.of(row) for row in rows], next_cursor=following)
+    key = runtime.parts.digest_key
+    before = inner_id(key, cursor, now=now) if cursor else NEWEST
+    if before is None:
+        return unknown_cursor()
+    rows = await runtime.workers.run(runtime.sessions.list_events, user, before=before, limit=limit)
+    following = shown_id(key, rows[-1].id) if len(rows) == limit else None
+    return EventListOut(events=[EventOut.of(row, key) for row in rows], next_cursor=following)

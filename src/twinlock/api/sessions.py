@@ -5,6 +5,7 @@ from datetime import datetime
 from fastapi import Response
 from pydantic import BaseModel
 
+from twinlock.api.paging import Cursor, Limit, cut, unknown_cursor
 from twinlock.api.responses import SIGNED_IN_PROBLEMS
 from twinlock.core.proof import Acr
 from twinlock.flows.outcomes import StepUpRequired
@@ -49,6 +50,7 @@ class SessionListOut(BaseModel):
     """The account's sessions, the newest first."""
 
     sessions: list[SessionOut]
+    next_cursor: str | None
 
 
 class EndedOut(BaseModel):
@@ -57,11 +59,18 @@ class EndedOut(BaseModel):
     ended: int
 
 
-@api.get("")
-async def list_sessions(user: OwnUser, runtime: Running, now: Now) -> SessionListOut:
+@api.get("", response_model=SessionListOut)
+async def list_sessions(
+    user: OwnUser, runtime: Running, now: Now, limit: Limit = 50, cursor: Cursor = None
+) -> SessionListOut | Response:
     """List the account's sessions."""
     found = await runtime.workers.run(runtime.sessions.find_sessions, user, now=now)
-    return SessionListOut(sessions=[SessionOut.of(one, current=user.session_id) for one in found])
+    try:
+        page, following = cut(found, limit=limit, cursor=cursor)
+    except ValueError:
+        return unknown_cursor()
+    shown = [SessionOut.of(one, current=user.session_id) for one in page]
+    return SessionListOut(sessions=shown, next_cursor=following)
 
 
 @api.delete("", response_model=EndedOut)

@@ -1,8 +1,9 @@
 """The only place where the clock is read."""
 
+import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -15,3 +16,25 @@ utc_now: Final[Clock] = partial(datetime.now, UTC)
 
 monotonic: Final = time.monotonic
 """Gives seconds from a clock that never steps, for measuring spans only."""
+
+
+class _InOrder:
+    """Tells apart what begins at the same moment, by microseconds in the order of asking."""
+
+    _TICK: Final = timedelta(microseconds=1)
+    _SAME: Final = timedelta(milliseconds=10)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = datetime.min.replace(tzinfo=UTC)
+
+    def __call__(self, now: datetime) -> datetime:
+        """Return *now*, or a little later if something began then already."""
+        with self._lock:
+            is_same = timedelta(0) <= self._last - now < self._SAME
+            self._last = self._last + self._TICK if is_same else now
+            return self._last
+
+
+in_order: Final = _InOrder()
+"""Gives when something began that is kept up to a number, so that the oldest is one of them."""

@@ -18,7 +18,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import ECB
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -216,3 +219,17 @@ class DigestKey:
     def digest(self, purpose: str, *parts: str | bytes) -> bytes:
         """Return HMAC-SHA-256 over *parts* under the key of *purpose* (32 bytes)."""
         return hmac.digest(self._purpose_key(purpose), _framed(parts), "sha256")
+
+    def veil(self, purpose: str, inner: str) -> str:
+        """Return an id of 32 hex digits as another that tells nothing of it; `unveil` leads back.
+
+        One block of AES is a permutation of all ids: nothing is stored, and no two meet.
+        """
+        return self._block(purpose).encryptor().update(bytes.fromhex(inner)).hex()
+
+    def unveil(self, purpose: str, shown: str) -> str:
+        """Return the id that *shown*, 32 hex digits, stands for; any text stands for one."""
+        return self._block(purpose).decryptor().update(bytes.fromhex(shown)).hex()
+
+    def _block(self, purpose: str) -> Cipher[ECB]:
+        return Cipher(AES256(self._purpose_key(purpose)), ECB())  # noqa: S305 - one block, no mode

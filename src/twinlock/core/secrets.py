@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import secrets
+import threading
 from datetime import datetime
 from typing import Final
 
@@ -35,11 +36,36 @@ def random_digits(length: int) -> str:
 
 
 def uuid7(now: datetime) -> str:
-    """Return a UUIDv7 as 32 hex digits, ordered by *now* (RFC 9562 section 5.7)."""
+    """Return a UUIDv7 as 32 hex digits, ordered by *now* (RFC 9562 section 5.7).
+
+    Those that one process makes in the same millisecond rise as well (section 6.2, method 2):
+    what one transaction writes is read in the order it was written.
+    """
     milliseconds = int(now.timestamp() * 1000) & (2**48 - 1)
-    noise = secrets.randbits(74)
+    noise = _rising.draw(milliseconds)
     value = milliseconds << 80 | 7 << 76 | (noise >> 62) << 64 | 2 << 62 | (noise & (2**62 - 1))
     return f"{value:032x}"
+
+
+class _Rising:
+    """Random numbers of 74 bits that rise within one millisecond."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._millisecond = -1
+        self._noise = 0
+
+    def draw(self, millisecond: int) -> int:
+        with self._lock:
+            if millisecond == self._millisecond:
+                self._noise = (self._noise + 1 + secrets.randbits(32)) & (2**74 - 1)
+            else:
+                self._noise = secrets.randbits(73)  # half of the numbers are left to rise into
+                self._millisecond = millisecond
+            return self._noise
+
+
+_rising: Final = _Rising()
 
 
 def digest(secret: str) -> bytes:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from twinlock.accounts.directory import Account
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
+from twinlock.core.clock import in_order
 from twinlock.core.principal import User
 from twinlock.core.proof import Acr, SubjectId
 from twinlock.core.secrets import digest, is_id, new_id, new_secret
@@ -132,7 +133,7 @@ class TrustedDevices:
             user_agent=caller.user_agent,
             last_used_at=now,
             expires_at=now + lifetime,
-            created_at=now,
+            created_at=in_order(now),
         )
         devices.insert_device(tx, self._parts.keyring, new)
         devices.delete_oldest(tx, new, kept=self._parts.lifetimes.max_devices)

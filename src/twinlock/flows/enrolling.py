@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from twinlock.accounts.directory import Account
 from twinlock.audit.events import Caller
+from twinlock.core.clock import in_order
 from twinlock.core.proof import Reason, Rejected, SubjectId, Verified
 from twinlock.core.secrets import new_id
 from twinlock.factors.authenticators import store as authenticators
@@ -115,7 +116,7 @@ def confirm(
         method=factor.method,
         label=label,
         code_digits=factor.code_digits,
-        created_at=now,
+        created_at=in_order(now),
         last_used_at=now,
     )
     checked = factor.finish_enrollment(tx, account, enrolled.id, state, answer, now=now)

@@ -18,6 +18,7 @@ from twinlock.accounts import store as account_store
 from twinlock.accounts.directory import Account, DirectoryEntry
 from twinlock.accounts.password_check import NewHash, RightPassword, vouched
 from twinlock.audit.events import Caller
+from twinlock.core.clock import in_order
 from twinlock.core.proof import (
     NoSecondFactor,
     PasswordAndDevice,
@@ -329,7 +330,7 @@ class Login:
             state=None,
             tries=0,
             expires_at=now + lifetime,
-            created_at=now,
+            created_at=in_order(now),
         )
         offered, state = self._verifying.offer(tx, factors, begun, now=now)
         pending_store.insert_pending(tx, replace(begun, state=state))

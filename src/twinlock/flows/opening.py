@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from twinlock.accounts.directory import Account
 from twinlock.audit.events import Caller
+from twinlock.core.clock import in_order
 from twinlock.core.proof import AuthenticationContext, Proof, ProofMismatchError, context_of
 from twinlock.core.secrets import digest, new_id, new_secret
 from twinlock.flows.keys import Keys
@@ -88,7 +89,7 @@ class Opening:
             scope=scope,
             ip=caller.ip,
             user_agent=caller.user_agent,
-            created_at=now,
+            created_at=in_order(now),
             last_seen_at=now,
             idle_until=now + (lifetimes.page_idle if is_page else lifetimes.refresh_idle),
             expires_at=now + (lifetimes.page_absolute if is_page else lifetimes.refresh_absolute),

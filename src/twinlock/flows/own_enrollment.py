@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from twinlock.accounts import store as accounts
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
+from twinlock.core.clock import in_order
 from twinlock.core.errors import SealBrokenError
 from twinlock.core.principal import User
 from twinlock.core.proof import Continued, Reason, Rejected
@@ -145,7 +146,7 @@ class OwnEnrollment:
             state=None,
             tries=0,
             expires_at=now + lifetime,
-            created_at=now,
+            created_at=in_order(now),
         )
         sealed = self._verifying.seal_state(begun_with.state or b"", begun)
         pending_store.insert_pending(tx, begun)

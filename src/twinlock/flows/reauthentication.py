@@ -10,6 +10,7 @@ from twinlock.accounts.directory import Account
 from twinlock.accounts.password_check import RightPassword
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
+from twinlock.core.clock import in_order
 from twinlock.core.principal import User
 from twinlock.core.proof import (
     Acr,
@@ -190,12 +191,14 @@ class Reauthentication:
             state=None,
             tries=0,
             expires_at=now + self._parts.lifetimes.pending_login,
-            created_at=now,
+            created_at=in_order(now),
         )
         offered: tuple[Offered, ...] = (Offered(PASSWORD),)
         if isinstance(factors, Authenticators):
             offered, state = self._verifying.offer(tx, factors, begun, now=now)
             begun = replace(begun, state=state)
+        if acr is Acr.PHR:
+            offered = tuple(one for one in offered if self._is_phishing_resistant(one.method))
         pending_store.insert_pending(tx, begun)
         pending_store.delete_oldest(tx, begun, kept=self._parts.lifetimes.max_pending)
         return ReauthenticationBegun(handle, offered)
@@ -222,11 +225,11 @@ class Reauthentication:
     def _can_reach_phr(self, factors: Authenticators | NoSecondFactor) -> bool:
         if isinstance(factors, NoSecondFactor):
             return False
-        return any(
-            factor.is_phishing_resistant
-            for method in factors.methods
-            if (factor := self._parts.factors.get(method))
-        )
+        return any(map(self._is_phishing_resistant, factors.methods))
+
+    def _is_phishing_resistant(self, method: str) -> bool:
+        factor = self._parts.factors.get(method)
+        return factor is not None and factor.is_phishing_resistant
 
     def _take(self, tx: Connection, begun: Pending, *, now: datetime) -> bool:
         """Count an answer with its reauthentication, after the account's own count.

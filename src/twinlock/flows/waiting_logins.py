@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
 from twinlock.accounts.password_check import shown_earlier
+from twinlock.core.clock import in_order
 from twinlock.core.errors import SealBrokenError
 from twinlock.core.proof import Acr, NoSecondFactor, SubjectId, Verified
 from twinlock.core.secrets import digest, new_secret
@@ -208,7 +209,7 @@ def waiting_row(
         state=None,
         tries=0,
         expires_at=expires_at,
-        created_at=now,
+        created_at=in_order(now),
     )
 
 

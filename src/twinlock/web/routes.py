@@ -30,6 +30,8 @@ log = logging.getLogger("twinlock.web")
 
 _NO_STORE: Final = encoded({"Cache-Control": "no-store", "Pragma": "no-cache"})
 _COME_BACK: Final = timedelta(seconds=2)
+_LONGEST_LENGTH: Final = 20
+"""Digits of a number of bytes; more are not read."""
 _CREDENTIALS: Final = frozenset(
     {
         "access_token",
@@ -62,9 +64,6 @@ class StrictRequest(Request):
             ProblemError: 413, it is larger than the limit.
         """
         limit = runtime_of(self).body_limit
-        declared = self.headers.get("content-length", "")
-        if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
-            raise _too_large()
         size = 0
         async for chunk in super().stream():
             size += len(chunk)
@@ -95,6 +94,7 @@ class TwinlockRoute(APIRoute):
             try:
                 check_host(request)
                 check_url(request)
+                check_declared_length(request)
                 early = self.answer_early(request)
                 response = (
                     await handle(StrictRequest(request.scope, request.receive))
@@ -197,6 +197,19 @@ def check_url(request: Request) -> None:
         name.lower() in _CREDENTIALS for name, _ in parse_qsl(query, keep_blank_values=True)
     ):
         raise credential_in_url()
+
+
+def check_declared_length(request: Request) -> None:
+    """Refuse a body that says itself that it is too large, also where nothing reads it.
+
+    Raises:
+        ProblemError: 413.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit():
+        limit = runtime_of(request).body_limit
+        if len(declared) > _LONGEST_LENGTH or int(declared) > limit:
+            raise _too_large()
 
 
 def told(error: RequestValidationError) -> list[dict[str, Any]]:

@@ -141,6 +141,7 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
     details = {404: "There is nothing here.", 405: "This method is not supported here."}
     headers = error.headers if isinstance(error, HTTPException) else None
     type_ = getattr(error, "type", types.get(status, "malformed_request"))
+    headers = {"Cache-Control": "no-store", **(headers or {})}
     return problem(status, type_, details.get(status, "The request failed."), headers=headers)
 
 

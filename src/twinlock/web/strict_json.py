@@ -26,7 +26,7 @@ def loads(body: bytes) -> Any:
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise NotStrictJsonError("not valid JSON") from error
     if "\\u" in text and not _is_unicode(value):
-        raise NotStrictJsonError("contains text that is not valid Unicode")
+        raise NotStrictJsonError("not valid Unicode in all of its texts")
     return value
 
 
