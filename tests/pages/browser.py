@@ -21,7 +21,7 @@ class FoundForm:
     fields: dict[str, str] = field(default_factory=dict)
 
 
-class _Reader(HTMLParser):
+class PageReader(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.forms: list[FoundForm] = []
@@ -67,9 +67,9 @@ class Browser:
         """What the page says."""
         return " ".join(" ".join(self.read().texts).split())
 
-    def read(self) -> _Reader:
+    def read(self) -> PageReader:
         """Return what is in the page."""
-        reader = _Reader()
+        reader = PageReader()
         reader.feed(self.page.text)
         return reader
 

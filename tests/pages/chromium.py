@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
-from axe_playwright_python.async_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.async_api import Browser, Page, async_playwright
 
 from tests.support.house import PASSWORD, House
@@ -34,7 +34,21 @@ SHOTS: Final = os.environ.get("PAGES_SHOTS")
 PHONE: Final = (390, 844)
 NARROW: Final = (320, 640)
 DESKTOP: Final = (1280, 800)
+_JUDGE: Final = """async only => {
+  const found = await axe.run(document, {runOnly: only, resultTypes: ["violations"]});
+  return found.violations.map(
+    one => `${one.id}: ${one.nodes.map(node => node.html.slice(0, 160)).join(" | ")}`);
+}"""
 _DENIALS: Final = ("401", "400", "403", "404", "429")
+
+
+async def violations(page: Page, *rules: str) -> list[str]:
+    """Return what axe has against a page, by all of WCAG or by some *rules* alone."""
+    if not await page.evaluate("'axe' in globalThis"):
+        await page.evaluate(AXE_SCRIPT)
+    only = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": WCAG}
+    found: list[str] = await page.evaluate(_JUDGE, only)
+    return found
 
 
 @asynccontextmanager
@@ -82,10 +96,7 @@ class Walk:
         )
         if width[0] > width[1]:
             self.seen.append(f"{state}: {width[0]} px wide in {width[1]}")
-        found = await Axe().run(self.page, options={"runOnly": WCAG})
-        for one in found.response["violations"]:
-            where = [node["html"][:160] for node in one["nodes"]]
-            self.seen.append(f"{state}: {one['id']}: {where}")
+        self.seen += [f"{state}: {one}" for one in await violations(self.page)]
 
     async def go(self, path: str, state: str = "") -> None:
         """Open a page."""

@@ -204,3 +204,14 @@ def test_new_recovery_codes_void_the_old_ones(
     browser.send("/check", answer=fresh[3])
 
     assert "10 of 10 codes left" in browser.text
+
+
+def test_recovery_codes_without_a_factor_lead_to_one_and_ask_for_no_proof_in_vain(
+    browser: Browser,
+) -> None:
+    browser.sign_in()
+
+    browser.open("/factors/recovery_codes")
+
+    assert "Recovery codes come with the first authenticator." in browser.text
+    assert "/factors/new" in browser.read().links

@@ -4,20 +4,15 @@ Pages are found in the application's own routes and by following links, so that 
 crawled without a line here. A page that comes from elsewhere (the console) is met in the same way.
 """
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from gettext import NullTranslations
-from html.parser import HTMLParser
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 import pytest
-from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from tests.pages.browser import SITE, Browser
+from tests.pages.crawling import Marking, own_words, page_routes, untranslated
 from tests.support.house import PASSWORD, House
 from twinlock.core.languages import LANGUAGES
 from twinlock.pages import texts
@@ -25,65 +20,7 @@ from twinlock.pages.routes import CONTENT_SECURITY_POLICY
 from twinlock.testing.authenticator import FakeAuthenticator
 
 VISITORS: Final = ("anonymous", "bare", "both", "admin", "admin-bare")
-_UNTRANSLATED: Final = re.compile(r"[^\W\d_]{3,}")
-_MARKED: Final = re.compile(r"⟦[^⟦⟧]*⟧")
-_NOT_WORDS: Final = frozenset({"script", "style", "code", "bdi", "time", "svg"})
 _MOST_PAGES: Final = 300
-
-
-class Marking(NullTranslations):
-    """Puts every text that could be translated between brackets."""
-
-    def gettext(self, message: str) -> str:
-        return f"⟦{message}⟧"
-
-    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
-        return f"⟦{msgid1 if n == 1 else msgid2}⟧"
-
-
-class _Words(HTMLParser):
-    """What people read on a page, without what is theirs: names, addresses, times, keys."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._open: list[str] = []
-        self.words: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        self.words += [
-            given[name] or ""
-            for name in ("aria-label", "alt", "data-busy", "title")
-            if name in given
-        ]
-        if tag not in {"meta", "link", "input", "br", "img"}:
-            self._open.append("bdi" if "mono" in (given.get("class") or "") else tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._open:
-            self._open.pop()
-
-    def handle_data(self, data: str) -> None:
-        if not _NOT_WORDS & set(self._open):
-            self.words.append(data)
-
-
-def page_routes(app: FastAPI) -> Iterator[str]:
-    """Give the paths of pages that need nothing filled in."""
-
-    def below(routes: list[Any]) -> Iterator[APIRoute]:
-        for route in routes:
-            if isinstance(route, APIRoute):
-                yield route
-            elif hasattr(route, "routes"):
-                yield from below(route.routes)
-            elif hasattr(route, "original_router"):
-                yield from below(route.original_router.routes)
-
-    for route in below(app.routes):
-        is_page = not route.include_in_schema and "GET" in (route.methods or ())
-        if is_page and "{" not in route.path:
-            yield route.path
 
 
 @dataclass
@@ -119,7 +56,10 @@ class Crawl:
         read = self.browser.read()
         if read.inline:
             self.noticed.append(f"{path}: inline {read.inline}")
-        self._check_words(path, answer.text)
+        self.noticed += [
+            f"{path}: not translated: {text!r}"
+            for text in untranslated(answer.text, self.own_words)
+        ]
         return [own for link in read.links if (own := self._own(path, link))]
 
     def _own(self, path: str, link: str) -> str | None:
@@ -133,17 +73,6 @@ class Crawl:
         if parts.path == "/language":  # its links differ by where they lead back to
             return "/language"
         return parts.path + (f"?{parts.query}" if parts.query else "")
-
-    def _check_words(self, path: str, text: str) -> None:
-        reader = _Words()
-        reader.feed(text)
-        for part in reader.words:
-            plain = part
-            while _MARKED.search(plain):
-                plain = _MARKED.sub("", plain)
-            found = [word for word in _UNTRANSLATED.findall(plain) if word not in self.own_words]
-            if found:
-                self.noticed.append(f"{path}: not translated: {part.strip()[:80]!r}")
 
 
 def sign_in_as(kind: str, house: House, browser: Browser, phone: FakeAuthenticator | None) -> None:
@@ -172,11 +101,9 @@ def test_whatever_can_be_reached_is_whole(
             phone = sqlite_house.enroll(client, name).phone
         browser = Browser(sqlite_house.client())
         sign_in_as(kind, sqlite_house, browser, phone)
-        service = sqlite_house.settings.service_name
-        names = f"{service} johndoe root John Doe Ada Root example com Phone testclient UTC"
-        roles_and_months = "admin Feb Mar"
-        language_names = " ".join(LANGUAGES.values())
-        own = frozenset(_UNTRANSLATED.findall(f"{names} {roles_and_months} {language_names}"))
+        own = own_words(
+            sqlite_house, "johndoe root John Doe Ada Root example com Phone testclient UTC"
+        )
         crawl = Crawl(browser, own)
 
         crawl.run(["/", *sorted(set(page_routes(sqlite_house.app)))])

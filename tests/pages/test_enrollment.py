@@ -12,7 +12,7 @@ from twinlock.flows.factor_administration import Removed
 from twinlock.policies.policy import Kind, Policy
 from twinlock.testing.authenticator import FakeAuthenticator
 
-RUN_OUT = "This sign-in has run out"
+RUN_OUT = "This sign‑in has run out"
 
 
 def demand(house: House, acr: Acr = Acr.AAL2, *, in_days: int = 0, **more: object) -> None:

@@ -5,17 +5,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser
 
 from tests.pages.chromium import (
     DESKTOP,
     NARROW,
     PHONE,
-    WCAG,
     Walk,
     chromium,
     serving,
+    violations,
     walking,
 )
 from tests.support.house import PASSWORD, House
@@ -182,10 +181,10 @@ async def test_modules_only_shorten_the_way(local: House, listener: socket.socke
             " requestAnimationFrame(() => requestAnimationFrame(() => done(seen.length))) })"
         )
         await page.evaluate("document.querySelector('label').remove()")
-        planted = (await Axe().run(page, options={"runOnly": WCAG})).response["violations"]
+        planted = await violations(page)
         await context.close()
 
-    assert "label" in {one["id"] for one in planted}  # the judge is awake
+    assert any(one.startswith("label: ") for one in planted)  # the judge is awake
     assert (shown, hidden) == ("text", "password")
     assert focused[2:] == ["Show the password", "Forgotten your password?"]
     assert shift == 0

@@ -97,7 +97,7 @@ def test_wrong_and_spent_codes_get_one_answer_and_five_end_the_login(
     assert spent.status_code == 401
     assert len(set(texts)) == 1
     assert last.status_code == 401
-    assert "This sign-in has run out" in browser.text
+    assert "This sign‑in has run out" in browser.text
 
 
 def test_a_login_that_waited_too_long_says_so(
@@ -105,7 +105,7 @@ def test_a_login_that_waited_too_long_says_so(
 ) -> None:
     browser.open("/login/totp?next=/events")
 
-    assert "This sign-in has run out" in browser.text
+    assert "This sign‑in has run out" in browser.text
     assert "/login?next=%2Fevents" in browser.read().links
 
 

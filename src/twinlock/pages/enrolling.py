@@ -145,7 +145,7 @@ def over_page(request: Request, place: Place, method: str) -> HTMLResponse:
     return page(request, "factors/over.html", status=400, place=place, is_key=is_key)
 
 
-def refused_page(request: Request, place: Place, code: str) -> HTMLResponse:
+def refused_page(request: Request, place: Place | None, code: str) -> HTMLResponse:
     """Say why something cannot be done now."""
     return page(request, "factors/refused.html", status=400, place=place, code=code)
 

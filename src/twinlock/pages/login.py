@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -57,26 +58,30 @@ class Begun:
         methods: By what it may be answered; only for the links between the pages.
         denials: After as many as the login allows, there is nothing left to answer.
         sent_to: Where a mailed code went, as its owner knows it again; empty before one was sent.
+        remembers: Whether it was asked with the password that this device be remembered; asked
+            again with the second factor, whose answer counts.
     """
 
     handle: str = field(repr=False)
     methods: tuple[str, ...]
     denials: int = 0
     sent_to: str = ""
+    remembers: bool = False
 
     @classmethod
     def of(cls, request: Request) -> "Begun | None":
         """Return the login that this browser has begun; None where it has run out."""
         parts = (cookies.read(request, cookies.LOGIN) or "").split("~")
-        if len(parts) != 4 or not parts[2].isdecimal():
+        if len(parts) != 5 or not parts[2].isdecimal():
             return None
         methods = tuple(safe_methods(parts[1].split(".")))
-        return cls(parts[0], methods, int(parts[2][:2]), unquote(parts[3]))
+        return cls(parts[0], methods, int(parts[2][:2]), unquote(parts[3]), parts[4] == "yes")
 
     def keep(self, response: Response, runtime: Runtime) -> Response:
         """Let the browser go on with it, for as long as a login may wait."""
         sent_to = quote(self.sent_to, safe="@").replace("~", "%7E")
-        value = f"{self.handle}~{'.'.join(self.methods)}~{self.denials}~{sent_to}"
+        remembers = "yes" if self.remembers else ""
+        value = f"{self.handle}~{'.'.join(self.methods)}~{self.denials}~{sent_to}~{remembers}"
         cookies.give(response, cookies.LOGIN, value, max_age=runtime.parts.lifetimes.pending_login)
         return response
 
@@ -105,26 +110,23 @@ async def sign_in(
     """Check the password."""
     there = own_path(form.text("next"))
     name = form.text("username")[:_MAX_NAME]
+    remembers = form.text("trust_device") == "yes"
+    again = partial(sign_in_page, request, runtime, there, name=name, remembers=remembers)
     if not has_form_token(request, form):
-        return sign_in_page(request, runtime, there, status=403, error="stale", name=name)
+        return again(status=403, error="stale")
     submitted = Submitted(name, form.text("password")[: _MAX_PASSWORD + 1])
     asked = LoginRequest(caller, Transport.COOKIE, may_enroll=True, device=device)
     match await submit_password(runtime, submitted, asked, now=now):
         case SignedIn() as done:
             return await let_in(request, runtime, done, there)
         case SecondFactorRequired() as required:
-            return _second_step(runtime, required, there)
+            return _second_step(runtime, required, there, remembers=remembers)
         case Throttled() as wait:
-            shown = sign_in_page(
-                request, runtime, there, status=429, error="wait", name=name, minutes=minutes(wait)
-            )
-            return throttled(shown, wait)
+            return throttled(again(status=429, error="wait", minutes=minutes(wait)), wait)
         case EnrollmentRequired() as required:
             return lead_there(request, runtime, required, there)
         case Denied():
-            return denied(
-                sign_in_page(request, runtime, there, status=401, error="denied", name=name)
-            )
+            return denied(again(status=401, error="denied"))
 
 
 @pages.get("/help")
@@ -171,14 +173,11 @@ async def answer(
     there = own_path(form.text("next"))
     if begun is None or method not in METHODS:
         return _run_out(request, there)
+    begun = replace(begun, remembers=form.text("trust_device") == "yes")
     if not has_form_token(request, form):
         return _answer_page(request, runtime, begun, method, there, status=403, error="stale")
     asked = LoginRequest(
-        caller,
-        Transport.COOKIE,
-        may_enroll=True,
-        device=device,
-        trust_device=form.text("trust_device") == "yes",
+        caller, Transport.COOKIE, may_enroll=True, device=device, trust_device=begun.remembers
     )
     is_passkey = method == credentials.METHOD
     typed = credentials.credential_in(form) if is_passkey else form.text("answer")[:_MAX_ANSWER]
@@ -233,9 +232,11 @@ async def send_code(
             return denied(_run_out(request, there, status=401))
 
 
-def _second_step(runtime: Runtime, required: SecondFactorRequired, there: str | None) -> Response:
+def _second_step(
+    runtime: Runtime, required: SecondFactorRequired, there: str | None, *, remembers: bool
+) -> Response:
     methods = safe_methods([offered.method for offered in required.methods])
-    begun = Begun(required.handle, tuple(methods))
+    begun = Begun(required.handle, tuple(methods), remembers=remembers)
     first = methods[0] if methods else "none"
     response = see_other(with_query(f"{runtime.prefix}/login/{first}", next=there))
     return begun.keep(response, runtime)
@@ -287,8 +288,9 @@ def sign_in_page(
     status: int = 200,
     error: str | None = None,
     name: str = "",
+    remembers: bool = False,
+    minutes: int = 0,
     asked: PasskeyAsked | None = None,
-    **shown: Any,
 ) -> HTMLResponse:
     """Ask for the password, or for a passkey alone."""
     secret = form_secret(request)
@@ -304,7 +306,9 @@ def sign_in_page(
         name=name,
         passkey_login=asked.handle if asked else "",
         options=credentials.written(asked.options if asked else None),
-        minutes=shown.get("minutes", 0),
+        minutes=minutes,
+        can_remember=True,
+        remembers=remembers,
     )
     keep(response, secret)
     return response
@@ -334,6 +338,7 @@ def _answer_page(
         next=there or "",
         error=error,
         can_remember=True,
+        remembers=begun.remembers,
         sent_to=begun.sent_to,
         lasts=int(runtime.parts.lifetimes.email_code.total_seconds() // 60),
         minutes=wait,

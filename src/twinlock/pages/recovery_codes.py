@@ -5,10 +5,10 @@ from typing import Final
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 
-from twinlock.flows.factors import FactorsChanged
+from twinlock.flows.factors import NO_FACTOR, FactorList, FactorsChanged
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, Refused, StepUpRequired
-from twinlock.pages.enrolling import codes_page
+from twinlock.pages.enrolling import codes_page, refused_page
 from twinlock.pages.forms import Form
 from twinlock.pages.paths import own_path
 from twinlock.pages.replies import after, see_other, with_session
@@ -31,7 +31,10 @@ _MAX_PASTE: Final = 4096
 
 @pages.get("")
 async def ask(visitor: Looking, request: Request, runtime: Running) -> HTMLResponse:
-    """Say what follows from making new codes."""
+    """Say what follows from making new codes; they belong to a second factor."""
+    found = await runtime.workers.run(runtime.factors.list_factors, visitor.user)
+    if isinstance(found, FactorList) and not found.authenticators:
+        return refused_page(request, None, NO_FACTOR.code)
     require_fresh(runtime, visitor, _HERE, has_factor=True)
     return page(request, "factors/new_codes.html", visitor=visitor)
 
@@ -56,7 +59,7 @@ async def make(
         case StepUpRequired():
             raise prove_again(runtime, _HERE)
         case Refused(code=code):
-            return page(request, "factors/refused.html", status=400, place=None, code=code)
+            return refused_page(request, None, code)
         case Denied():
             raise SeeOtherError(f"{runtime.prefix}/login")
 

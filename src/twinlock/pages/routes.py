@@ -77,6 +77,9 @@ class PageRoute(APIRoute):
                 response = await handle(StrictRequest(request.scope, request.receive))
             except (HTTPException, RequestValidationError, TwinlockError) as error:
                 response = error_page(request, error)
+            except Exception as error:
+                log.exception("request_failed", extra={"error": type(error).__name__})
+                response = _error(request, "errors/broken.html", 500)
             response.raw_headers[:] = with_missing(response.raw_headers, HEADERS)
             return response
 
