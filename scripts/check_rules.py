@@ -59,8 +59,9 @@ ORM = ("sqlalchemy.ext.asyncio", "sqlalchemy.ext.declarative", "sqlalchemy.orm")
 # Heavy, and most apps never use them: they may be imported where they are needed.
 LATE_IMPORTS = (
     "aiosmtplib", "alembic", "argon2", "bcrypt", "dotenv", "httpx2", "jinja2", "opentelemetry",
-    "prometheus_client", "psycopg", "rich", "segno", "twinlock.cli", "twinlock.migrations",
-    "twinlock.pages", "twinlock.telemetry", "twinlock.testing", "uvicorn", "webauthn",
+    "prometheus_client", "psycopg", "rich", "segno", "twinlock.cli", "twinlock.db.wire",
+    "twinlock.migrations", "twinlock.pages", "twinlock.telemetry", "twinlock.testing", "uvicorn",
+    "webauthn",
 )  # fmt: skip
 # What an application imports before it starts, and what these leave until it does.
 BEFORE_THE_START = ("app.py", "api/routers.py", "web/hooks.py", "web/host_word.py")

@@ -16,6 +16,7 @@ from twinlock.core.errors import ConfigurationError, DatabaseUnavailableError
 from twinlock.db.connections import SILENCE_SECONDS, Connections
 from twinlock.db.inline import InlineReads, WouldWaitError
 from twinlock.db.prepared import PreparedConnection
+from twinlock.db.wording import FORGOTTEN
 from twinlock.db.writer_queue import NoQueue, WriterQueue
 
 log = logging.getLogger("twinlock.db")
@@ -33,8 +34,6 @@ _WRITES: Final = "twinlock_writes"
 _SESSION_ARGS: Final = {
     "options": f"-c statement_timeout={SILENCE_SECONDS}s -c timezone=UTC",
 }
-_POOLER_ARGS: Final = {"prepare_threshold": None}
-"""Prepared statements are a connection's, and the next transaction may be on another."""
 _POOLED_BEGIN: Final = (
     f"SET LOCAL statement_timeout = '{SILENCE_SECONDS}s'; SET LOCAL timezone = 'UTC'"
 )
@@ -129,7 +128,7 @@ class Database:
             try:
                 with _translated():
                     return self._connections.run(
-                        self._begin_reading, PreparedConnection.undo_work, work, args, kwargs
+                        self._begin_reading, PreparedConnection.end_reading, work, args, kwargs
                     )
             except _RepeatableError as error:
                 if is_last:
@@ -210,6 +209,7 @@ class Database:
         notes: list[object] = []
 
         def commit(connection: PreparedConnection) -> bool:
+            connection.reach_server()
             attempt.is_committing = True
             return connection.commit_work()
 
@@ -253,7 +253,7 @@ def _translated(attempt: _Attempt | None = None) -> Iterator[None]:
         is_committing = attempt is not None and attempt.is_committing
         if _is_repeatable(error):
             raise _RepeatableError(type(error.orig).__name__) from error
-        if _is_lost(error) and not is_committing:
+        if _is_lost(error) and not (is_committing and error.connection_invalidated):
             raise _LostError(type(error.orig).__name__) from error
         if _is_our_fault(error):
             raise
@@ -271,6 +271,8 @@ def _is_repeatable(error: DBAPIError) -> bool:
 
 def _is_lost(error: DBAPIError) -> bool:
     state = getattr(error.orig, "sqlstate", None)
+    if state in FORGOTTEN:
+        return True
     return error.connection_invalidated and (state is None or state in _GOODBYES)
 
 
@@ -316,7 +318,10 @@ def _engine(url: URL, *, has_pooler: bool) -> Engine:
             "keepalives_idle": 2,
             "keepalives_interval": 1,
             "keepalives_count": 3,
-            **(_POOLER_ARGS if has_pooler else _SESSION_ARGS),
+            # Ours are prepared by `wire.py`, whose statements psycopg would discard with its own.
+            # Behind a pooler none is: the next transaction may be on another connection.
+            "prepare_threshold": None,
+            **({} if has_pooler else _SESSION_ARGS),
         },
     )
     engine._connection_cls = _PooledConnection if has_pooler else PreparedConnection
@@ -345,6 +350,9 @@ def _sqlite_engine(url: URL) -> Engine:
 
 class _PooledConnection(PreparedConnection):
     """Tells each transaction what otherwise a connection is told at its start."""
+
+    def _make_wire(self) -> None:
+        """Go psycopg's way: what is prepared is a connection's, and the next may be another."""
 
     def _begin_impl(self, transaction: RootTransaction) -> None:
         super()._begin_impl(transaction)

@@ -6,20 +6,37 @@ on transactions, pools and results for whoever may want to look. That is most of
 statements of a login cost. Here it is worked out at the first execution, transactions are begun
 and ended in the driver's words, and rows are tuples with names. Errors are SQLAlchemy's own, and
 so is the way of whatever is out of the ordinary: several rows at once, a savepoint, somebody
-listening to events.
+listening to events. To PostgreSQL statements travel together; see `wire.py`.
 """
 
 import collections
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, cast
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, CursorResult, Dialect, Engine, RootTransaction, Select
-from sqlalchemy.exc import MultipleResultsFound, NoResultFound, SQLAlchemyError
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Dialect,
+    Engine,
+    LargeBinary,
+    NestedTransaction,
+    RootTransaction,
+    Select,
+)
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.types import TypeEngine
+
+from twinlock.db.rows import Awaited, Rows
+from twinlock.db.wording import Letter, RefusedError, Wording
+
+if TYPE_CHECKING:
+    from twinlock.db.wire import Wire
 
 _MAX_STATEMENTS: Final = 1_000
 """More than there are constants: a statement that is none cannot fill the memory."""
@@ -40,8 +57,17 @@ class PreparedConnection(Connection):
         self._statements = _prepared.setdefault(self.dialect, {})
         self._errors = self.dialect.loaded_dbapi.Error
         self._driver: Any = self.connection.dbapi_connection
+        self._wire = self._make_wire()
         self.is_at_work = False
         self.notes: list[object] = []
+
+    def _make_wire(self) -> "Wire | None":
+        """Return the short way to the server, where there is one."""
+        if self.dialect.driver != "psycopg":
+            return None
+        from twinlock.db.wire import Wire  # psycopg is no dependency of who runs on SQLite
+
+        return Wire(self._driver)
 
     def begin_work(self, words: str | None, notes: list[object]) -> None:
         """Begin a transaction.
@@ -52,6 +78,8 @@ class PreparedConnection(Connection):
         """
         self.notes = notes
         self.is_at_work = True
+        if self._wire is not None:
+            self._wire.begin()
         if words is not None:
             cursor = self._driver.cursor()
             try:
@@ -59,10 +87,18 @@ class PreparedConnection(Connection):
             except self._errors as error:
                 self._handle_dbapi_exception(error, words, None, cursor, None)
 
+    def reach_server(self) -> None:
+        """Find out, before a commit is sent, whether anybody is there."""
+        if self._wire is not None:
+            self._travel(self._wire.reach)
+
     def commit_work(self) -> bool:
         """Commit what `begin_work` began; tell that the connection is as good as new."""
         if self._transaction is not None:
+            self._send_waiting()
             self.commit()
+        elif self._wire is not None:
+            self._travel(self._wire.commit)
         else:
             try:
                 self._driver.commit()
@@ -71,16 +107,36 @@ class PreparedConnection(Connection):
         self.is_at_work = False
         return True
 
+    def end_reading(self) -> bool:
+        """End what wrote nothing; tell whether the connection is as good as new."""
+        self._send_waiting()
+        return self.undo_work()
+
     def undo_work(self) -> bool:
         """Roll back what `begin_work` began; tell whether the connection is as good as new."""
         try:
             if self._transaction is not None:
                 self._transaction.close()
-            self._driver.rollback()
+            if self._wire is None:
+                self._driver.rollback()
+            elif self._wire.is_torn:
+                return False
+            else:
+                self._travel(self._wire.undo)
         except (SQLAlchemyError, self._errors):
             return False
         self.is_at_work = False
         return self._transaction is None and not self.invalidated
+
+    def begin_nested(self) -> NestedTransaction:
+        """Begin a savepoint, behind what was executed before it."""
+        self._send_waiting()
+        return super().begin_nested()
+
+    def exec_driver_sql(self, *arguments: Any, **options: Any) -> CursorResult[Any]:
+        """Execute the driver's own words, behind what was executed before them."""
+        self._send_waiting()
+        return super().exec_driver_sql(*arguments, **options)
 
     def in_transaction(self) -> bool:
         """Tell whether a transaction was begun, by whomever."""
@@ -100,6 +156,7 @@ class PreparedConnection(Connection):
             prepared = self._find(statement, parameters)
             if prepared is not None:
                 return cast("CursorResult[Any]", self._run(prepared, parameters))
+        self._send_waiting()
         return super().execute(statement, parameters or None, **options)
 
     def _is_ordinary(self) -> bool:
@@ -120,6 +177,10 @@ class PreparedConnection(Connection):
 
     def _run(self, prepared: "_Prepared", parameters: Mapping[str, Any]) -> "Rows":
         """Execute a statement and fetch what it returns."""
+        if self._wire is not None:
+            awaited = self._put(self._wire, prepared, parameters)
+            if awaited is not None:
+                return awaited
         values = prepared.values_of(parameters)
         cursor = self._driver.cursor()
         try:
@@ -131,80 +192,32 @@ class PreparedConnection(Connection):
             self._handle_dbapi_exception(error, prepared.sql, values, cursor, None)
         return Rows(rows, count)
 
+    def _put(
+        self, wire: "Wire", prepared: "_Prepared", parameters: Mapping[str, Any]
+    ) -> "Rows | None":
+        """Have a statement travel with the next exchange; None where psycopg must write it."""
+        wording = prepared.wording
+        values = wording.written(prepared.listed(parameters))
+        if values is None:
+            self._send_waiting()
+            return None
+        awaited = Awaited(self._send_waiting, prepared.rows_of)
+        self._travel(partial(wire.put, Letter(wording, values, awaited.answer)))
+        return awaited
 
-class Rows:
-    """What a statement returned, and how many rows it concerned: as SQLAlchemy's results tell it.
+    def _send_waiting(self) -> None:
+        """Send what was executed and waits; the answers go where they are awaited."""
+        if self._wire is not None and self._wire.has_letters:
+            self._travel(self._wire.exchange)
 
-    Attributes:
-        rowcount: How many rows were written, or, on PostgreSQL, returned.
-    """
-
-    __slots__ = ("_rows", "rowcount")
-
-    def __init__(self, rows: Sequence[Any], rowcount: int) -> None:
-        self._rows = rows
-        self.rowcount = rowcount
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._rows)
-
-    def all(self) -> Sequence[Any]:
-        """Return all rows."""
-        return self._rows
-
-    def first(self) -> Any:
-        """Return the first row, or None."""
-        return self._rows[0] if self._rows else None
-
-    def one_or_none(self) -> Any:
-        """Return the only row, or None where there is none.
-
-        Raises:
-            MultipleResultsFound: There are more.
-        """
-        if len(self._rows) > 1:
-            raise MultipleResultsFound("more than one row where there is one at most")
-        return self._rows[0] if self._rows else None
-
-    def one(self) -> Any:
-        """Return the only row.
-
-        Raises:
-            NoResultFound: There is none.
-            MultipleResultsFound: There are more.
-        """
-        row = self.one_or_none()
-        if row is None:
-            raise NoResultFound("no row where there is one")
-        return row
-
-    def scalar(self) -> Any:
-        """Return the first column of the first row, or None where there is none."""
-        return self._rows[0][0] if self._rows else None
-
-    def scalar_one(self) -> Any:
-        """Return the first column of the only row.
-
-        Raises:
-            NoResultFound: There is none.
-            MultipleResultsFound: There are more.
-        """
-        return self.one()[0]
-
-    def scalars(self) -> "Scalars":
-        """Return the first column of all rows."""
-        return Scalars(row[0] for row in self._rows)
+    def _travel(self, way: Callable[[], None]) -> None:
+        try:
+            way()
+        except RefusedError as refused:
+            self._handle_dbapi_exception(refused.cause, refused.sql, None, None, None)
 
 
 _NamedTuple: Callable[..., Any] = collections.namedtuple  # noqa: PYI024 - names known late
-
-
-class Scalars(list[Any]):
-    """One column."""
-
-    def all(self) -> Sequence[Any]:
-        """Return all of it."""
-        return self
 
 
 class _Prepared:
@@ -212,27 +225,37 @@ class _Prepared:
 
     def __init__(self, compiled: SQLCompiler, keys: tuple[str, ...], dialect: Dialect) -> None:
         given = {key: _Given(key) for key in keys}
-        processors: Mapping[str, Any] = compiled._bind_processors
         places = compiled.construct_params(given, escape_names=False)
-        names = tuple((compiled.positiontup if compiled.positional else list(places)) or ())
+        types = {name: bind.type for bind, name in compiled.bind_names.items()}
         self.sql = compiled.string
-        self._names = None if compiled.positional else names
-        self._values = tuple(_value(places[name], processors.get(name)) for name in names)
+        self.is_positional = compiled.positional
+        if dialect.driver == "psycopg":
+            self.wording = Wording(self.sql, types)
+            names = self.wording.names
+        else:
+            names = tuple((compiled.positiontup if compiled.positional else list(places)) or ())
+        self._names = names
+        self._list = _lister([places[name] for name in names])
+        processors: Mapping[str, Any] = compiled._bind_processors
+        writers = [_writer(types[name], processors.get(name)) for name in names]
+        self._write = [(at, write) for at, write in enumerate(writers) if write is not None]
         self.returns_rows = bool(compiled._result_columns)
         columns = compiled._result_columns
         self._row = _row_maker([column.keyname for column in columns])
-        found = [
-            column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns
-        ]
+        found = [_reader(column.type, dialect) for column in columns]
         self._read = [(at, read) for at, read in enumerate(found) if read is not None]
+
+    def listed(self, parameters: Mapping[str, Any]) -> list[Any]:
+        """Return the parameters, and the constants of the statement, in their places."""
+        values = self._list(parameters)
+        for at, write in self._write:
+            values[at] = write(values[at])
+        return values
 
     def values_of(self, parameters: Mapping[str, Any]) -> Any:
         """Return the parameters, and the constants of the statement, as the driver wants them."""
-        values = [
-            value if key is None else parameters[key] if write is None else write(parameters[key])
-            for key, write, value in self._values
-        ]
-        return values if self._names is None else dict(zip(self._names, values, strict=True))
+        values = self.listed(parameters)
+        return values if self.is_positional else dict(zip(self._names, values, strict=True))
 
     def rows_of(self, fetched: Sequence[Sequence[Any]]) -> Sequence[Any]:
         """Return what the driver fetched as rows with names, each value as its column means it."""
@@ -269,11 +292,36 @@ def _prepare(statement: Executable, keys: tuple[str, ...], dialect: Dialect) -> 
     return None if is_more else _Prepared(compiled, keys, dialect)
 
 
-def _value(place: Any, write: Callable[[Any], Any] | None) -> tuple[str | None, Any, Any]:
-    """Return a parameter's key and what writes it, or a constant of the statement as written."""
-    if isinstance(place, _Given):
-        return str(place), write, None
-    return None, None, write(place) if write else place
+def _lister(places: Sequence[Any]) -> Callable[[Mapping[str, Any]], list[Any]]:
+    """Return what lists the values of *places*: parameters by their keys, and constants."""
+    constants = [(at, place) for at, place in enumerate(places) if not isinstance(place, _Given)]
+    keys = [str(place) for place in places if isinstance(place, _Given)]
+    if not keys:
+        return lambda parameters: list(places)
+    get = itemgetter(*keys)
+
+    def listed(parameters: Mapping[str, Any]) -> list[Any]:
+        found = get(parameters)
+        values = list(found) if len(keys) > 1 else [found]
+        for at, constant in constants:
+            values.insert(at, constant)
+        return values
+
+    return listed
+
+
+def _writer(
+    kind: TypeEngine[Any], write: Callable[[Any], Any] | None
+) -> Callable[[Any], Any] | None:
+    """Return what writes a value for the driver; all of them take bytes as they are."""
+    return None if isinstance(kind, LargeBinary) else write
+
+
+def _reader(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
+    """Return what reads a value of the driver; all of them give bytes as they are."""
+    if isinstance(kind, LargeBinary):
+        return None
+    return kind.dialect_impl(dialect).result_processor(dialect, None)
 
 
 def _row_maker(names: list[str]) -> Callable[[Sequence[Any]], Any]:

@@ -244,16 +244,15 @@ def take_password_tries(
 
 def give_back(tx: Connection, tries: Iterable[Try]) -> None:
     """Uncount exactly these tries, given in the order of taking; also in a row."""
-    for taken in tries:
-        params = {"of": taken.key, "moment": policy.pack([taken.moment])}
-        if tx.execute(GIVE_BACK_NEWEST, params).rowcount == 0:
+    given = [(taken, tx.execute(GIVE_BACK_NEWEST, _newest_params(taken))) for taken in tries]
+    for taken, result in given:  # looked at when all were executed: they travel together
+        if result.rowcount == 0:
             _give_back_earlier(tx, taken)
 
 
 def give_back_right_answer(tx: Connection, taken: Try) -> None:
     """Uncount a try that was right, and end the row of wrong ones before it."""
-    params = {"of": taken.key, "moment": policy.pack([taken.moment])}
-    if tx.execute(GIVE_BACK_RIGHT_ANSWER, params).rowcount == 0:
+    if tx.execute(GIVE_BACK_RIGHT_ANSWER, _newest_params(taken)).rowcount == 0:
         _give_back_earlier(tx, taken)
         reset_in_a_row(tx, taken.key)
 
@@ -333,6 +332,10 @@ def expire_familiar(
     )
 
 
+def _newest_params(taken: Try) -> dict[str, Any]:
+    return {"of": taken.key, "moment": policy.pack([taken.moment])}
+
+
 def _try_params(rule: Rule, key: bytes, now: datetime) -> dict[str, Any]:
     moment = policy.moment_of(now)
     params = {
@@ -381,12 +384,8 @@ def _take_with_care(tx: Connection, *, rule: Rule, key: bytes, now: datetime) ->
 def _set_count(
     tx: Connection, rule: Rule, key: bytes, *, recent: bytes, in_a_row: int, now: datetime
 ) -> None:
-    params = {
-        "of": key,
-        "new_recent": recent,
-        "new_in_a_row": in_a_row,
-        "new_expires_at": policy.expires_at(rule, now=now),
-    }
+    ends = policy.expires_at(rule, now=now)
+    params = {"of": key, "new_recent": recent, "new_in_a_row": in_a_row, "new_expires_at": ends}
     tx.execute(SET_COUNT, params)
 
 
