@@ -150,6 +150,9 @@ class Book:
         if was_done:
             self._report.expect(status != 200, f"{visitor.name}: a code was accepted twice")
             visitor.tokens = None  # its tokens were never read
+        elif status != 200 and step is not None and step < step_now() - 1:
+            visitor.sessions = self.held([visitor])[visitor.person.subject].sessions
+            self._report.count("settled too late to repeat a code")  # its time ended meanwhile
         else:
             self._report.expect(
                 status == 200, f"{visitor.name}: a code is spent and opened nothing ({status})"
