@@ -1,16 +1,21 @@
 """The host's own users: signing in, and what the host's table does to it afterwards."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Barrier
+from typing import Any
+from uuid import UUID
 
 import bcrypt
 import pytest
 
-from tests.directory.host import COLUMNS, KINDS, Host, Plain, Users, make_host, users
+from tests.directory.host import COLUMNS, FAST, KINDS, Host, Plain, Users, make_host, users
 from tests.support.house import PASSWORD, House, bearer, begin_login, sign_in, token
 from twinlock import DirectoryEntry
 from twinlock.accounts.entries import store as entries
+from twinlock.accounts.passwords import hash_password
 from twinlock.contrib.sqlalchemy import SqlAlchemyDirectory
 
 
@@ -299,3 +304,85 @@ def test_a_host_s_user_enrolls_and_refreshes_on_both_databases(
         assert refreshed.status_code == 200
         assert over.status_code == 400
         assert token(host.client, "johndoe", PASSWORD).status_code == 400
+
+
+class Named:
+    """A directory in memory, whose ids are of any kind."""
+
+    def __init__(self) -> None:
+        self.people: dict[str, DirectoryEntry] = {}
+
+    def find(self, login: str) -> DirectoryEntry | None:
+        return next((one for one in self.people.values() if one.username == login), None)
+
+    def get(self, account_id: str) -> DirectoryEntry | None:
+        return self.people.get(account_id)
+
+    def put(self, id_: int | str | UUID, username: str, year: int | None = None) -> None:
+        since = None if year is None else datetime(year, 1, 1, tzinfo=UTC)
+        self.people[str(id_)] = DirectoryEntry(
+            id=id_,
+            username=username,
+            password_hash=hash_password(PASSWORD, profile=FAST),
+            since=since,
+        )
+
+
+@pytest.mark.parametrize("word", ["forget", "since", "refresh"])
+@pytest.mark.parametrize(
+    "id_",
+    [7, -1, 2**63, UUID(int=7), "7", "john doe", "Jöhn/..%00", "x" * 255],
+    ids=["int", "negative", "large", "uuid", "digits", "text", "odd", "long"],
+)
+def test_an_id_of_any_kind_given_out_again_inherits_nothing(
+    sqlite_house: House, tmp_path: Path, id_: int | str | UUID, word: str
+) -> None:
+    directory = Named()
+    with make_host(sqlite_house, tmp_path, lambda _: directory).open() as host:
+        directory.put(id_, "johndoe", 2026 if word == "since" else None)
+        phone, tokens = host.enroll()
+        begun = begin_login(host.client)
+        old = host.client.get("/api/account", headers=bearer(tokens)).json()["id"]
+        assert host.client.get("/whoami", headers=bearer(tokens)).json()["host_id"] == str(id_)
+        del directory.people[str(id_)]
+        if word == "forget":
+            _ = host.auth.forget(id_)
+        elif word == "refresh":
+            assert host.refresh(tokens).status_code == 400
+        directory.put(id_, "mallory", 2027 if word == "since" else None)
+
+        fresh = sign_in(host.client, "mallory")
+
+        answer = {"login": begun["login"], "answer": phone.code(host.house.now)}
+        late = host.client.post("/api/login/totp", json=answer)
+        account = host.client.get("/api/account", headers=bearer(fresh)).json()
+        factors = host.client.get("/api/factors", headers=bearer(fresh)).json()
+        assert account["id"] != old
+        assert (factors["factors"], factors["recovery_codes_left"]) == ([], 0)
+        assert (late.status_code, host.me(tokens).status_code) == (401, 401)
+        assert host.refresh(tokens).status_code == 400
+
+
+def test_first_sign_ins_that_race_are_of_one_subject(house: House, tmp_path: Path) -> None:
+    """Each round another account, which everybody signs in to for the first time at once."""
+    racers = 6
+    with make_host(house, tmp_path, Plain).open() as host:
+        for number in range(4):
+            name = f"user{number}"
+            host.users.add(name)
+            barrier = Barrier(racers)
+
+            def first(_: int, name: str = name, barrier: Barrier = barrier) -> Any:
+                barrier.wait()
+                return token(host.client, name, PASSWORD)
+
+            with ThreadPoolExecutor(racers) as pool:
+                answers = list(pool.map(first, range(racers)))
+
+            won = [one.json() for one in answers if one.status_code == 200]
+            assert {one.status_code for one in answers} <= {200, 503}
+            assert won
+            ids = {host.client.get("/api/account", headers=bearer(one)).json()["id"] for one in won}
+            assert len(ids) == 1
+            rows = host.runtime.parts.database.reading(entries.find_by_host_id, str(number + 1))
+            assert len(rows) == 1

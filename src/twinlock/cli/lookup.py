@@ -24,7 +24,7 @@ def require_account(flows: Flows, login: str) -> Account:
     """Return the account that *login* names, or end the command."""
     account = flows.administration.find(login)
     if account is None:
-        theirs = flows.administration.has_host_users()
+        theirs = flows.host_changes.has_users()
         output.refuse(
             f"There is no account {output.safe(login)}." + (f" {_THEIRS}" if theirs else "")
         )

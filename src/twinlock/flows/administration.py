@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 
 from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
-from twinlock.accounts.entries import store as entries
 from twinlock.accounts.names import EmailAddress, EmailProblem, check_email
 from twinlock.accounts.password_check import NewHash
 from twinlock.accounts.password_policy import PasswordProblem
@@ -93,10 +92,6 @@ class Administration:
     def get(self, subject: SubjectId) -> Account | None:
         """Return the open account of a subject."""
         return self._parts.database.reading(self._parts.accounts.get, subject)
-
-    def has_host_users(self) -> bool:
-        """Tell whether a host's own users have signed in here: those are nobody's to make."""
-        return self._parts.database.reading(entries.has_entries)
 
     def list_accounts(
         self, *, after: tuple[datetime, str], limit: int, search: str | None

@@ -148,6 +148,10 @@ class HostChanges:
         self._counting = counting
         self._changes = changes
 
+    def has_users(self) -> bool:
+        """Tell whether any of a host's own users has signed in here."""
+        return self._parts.database.reading(entries.has_entries)
+
     def note(self, host_id: str, entry: DirectoryEntry | None, *, now: datetime) -> None:
         """Write down what the directory answered, and end what ends with it.
 
