@@ -21,7 +21,7 @@ MAX_BYTES: Final = 65_536
 TIMEOUT: Final = timedelta(seconds=5)
 """How long each part of a fetch may take, and about how long all of it may."""
 
-_MISSING: Final = "verifying tokens needs httpx2: pip install twinlock[verifier]"
+_MISSING: Final = "verifying tokens needs httpx2: pip install 'twinlock[verifier]'"
 
 
 def jwks_url(issuer: str, *, prefix: str, environment: Literal["production", "development"]) -> str:
