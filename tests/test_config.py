@@ -60,6 +60,7 @@ def test_what_the_contract_promises_without_any_setting(folder: Path) -> None:
     assert settings.secret_keys_file == folder / "twinlock-data" / "secret.keys"
     assert not [*settings.trusted_proxies, *settings.cors_origins, *settings.secret_keys]
     assert settings.smtp_url is None
+    assert settings.breached_passwords_url is None
     assert (settings.hash_memory_kib, settings.hash_iterations) == (19 * 1024, 2)
     assert settings.body_limit_bytes == 64 * 1024
     assert (settings.password_min_length, settings.password_max_length) == (8, 1024)
@@ -496,6 +497,8 @@ REFUSED = [
     ("mail_links", "https://app.example.com/a?b=c", "should be an address such as"),
     ("mail_links", "https://app.example.com/ü", "should be an address such as"),
     ("mail_links", "//app.example.com", "should be https://"),
+    ("breached_passwords_url", "http://pwned.example/range", "should begin with https://"),
+    ("breached_passwords_url", "https://pwned.example/range?x", "should be an address such as"),
     ("mail_links", "http://app.example.com", "should begin with https:// in production"),
     ("secret_keys", "short", "should hold keys of 32 random bytes"),
     ("secret_keys", to_base64url(OLDER[:31]), "should hold keys of 32 random bytes"),
@@ -875,16 +878,19 @@ def test_secrets_may_be_given_in_code() -> None:
         ({"base_url": "https://login.example.com"}, ["TWINLOCK_TRUSTED_PROXIES"]),
         ({"base_url": "https://192.0.2.1", "trusted_proxies": "127.0.0.1"}, ["TWINLOCK_BASE_URL"]),
         ({"host": "0.0.0.0"}, ["TWINLOCK_HOST"]),
+        ({"smtp_url": None}, ["TWINLOCK_SMTP_URL"]),
+        ({"smtp_url": None, "environment": "development"}, []),
     ],
 )
 def test_likely_mistakes_are_warned_of(given: dict[str, object], told: list[str]) -> None:
-    settings = Settings.model_validate(given)
+    settings = Settings.model_validate({"smtp_url": SECRETS["TWINLOCK_SMTP_URL"]} | given)
 
     assert [warning.split()[0] for warning in settings.warnings()] == told
 
 
 def test_two_places_for_the_keys_are_warned_of() -> None:
-    settings = Settings(secret_keys=[SecretStr(to_base64url(NEWER))])
+    mail = SecretStr(SECRETS["TWINLOCK_SMTP_URL"])
+    settings = Settings(secret_keys=[SecretStr(to_base64url(NEWER))], smtp_url=mail)
     create_key_file(settings.secret_keys_file)
 
     assert [warning.split()[0] for warning in settings.warnings()] == ["TWINLOCK_SECRET_KEYS"]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from twinlock.accounts.breached_passwords import BreachService
 from twinlock.accounts.directory import ChecksPasswords, Directory
 from twinlock.accounts.password_check import PasswordCheck
 from twinlock.accounts.passwords import HashProfile
@@ -89,6 +90,7 @@ class Flows:
     parts: Parts
     policy: PasswordPolicy
     password_check: PasswordCheck
+    breaches: BreachService | None
     keys: Keys
     counting: Counting
     verifying: Verifying
@@ -179,6 +181,7 @@ def build_flows(parts: Parts, settings: Settings) -> Flows:
     profile = HashProfile(
         settings.hash_memory_kib, settings.hash_iterations, settings.hash_parallelism
     )
+    breaches = settings.breached_passwords_url
     keys = Keys(parts)
     counting = Counting(parts)
     verifying = Verifying(parts, counting)
@@ -190,6 +193,7 @@ def build_flows(parts: Parts, settings: Settings) -> Flows:
         parts=parts,
         policy=policy,
         password_check=PasswordCheck(parts.digest_key, profile),
+        breaches=None if breaches is None else BreachService(breaches),
         keys=keys,
         counting=counting,
         verifying=verifying,
@@ -276,6 +280,7 @@ def build_runtime(
             settings.hash_threads, waiting_per_thread=settings.hash_waiting_per_thread
         ),
         password_check=flows.password_check,
+        breaches=flows.breaches,
         sight=Sight(parts, flows.keys, Liveness(parts), workers),
         upkeep=Upkeep(
             parts,

@@ -239,7 +239,8 @@ def test_a_header_cannot_be_bent() -> None:
 
 def test_every_letter_can_be_written() -> None:
     letterhead = Letterhead("Twinlock", "T <a@example.com>", "https://example.com")
-    names = ("username", "link", "until", "due", "at", "label", "method", "code")
+    names = ("username", "link", "until", "due", "at", "label", "method", "code", "address")
+
     values = dict.fromkeys(names, "x")
 
     for kind in Kind:

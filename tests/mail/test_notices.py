@@ -1,9 +1,16 @@
 """The owner is told of what happens to the account; nobody else is."""
 
+from datetime import timedelta
+
 import pytest
+from fastapi.testclient import TestClient
 
 from tests.support.home import WRONG_CODE, Home
 from tests.support.house import OPERATOR, PASSWORD, House, bearer, begin_login
+from twinlock.core.proof import Acr
+from twinlock.mail.values import harmless
+from twinlock.policies.policy import Kind as PolicyKind
+from twinlock.policies.policy import Policy
 from twinlock.testing.mail import MailTrap
 
 JOHN = "johndoe@example.com"
@@ -93,6 +100,9 @@ def test_an_unverified_address_gets_nothing(sqlite_house: House) -> None:
     trap = MailTrap(lambda: sqlite_house.auth)
     with sqlite_house.open() as client:
         sqlite_house.create(is_email_verified=False)
+        due = sqlite_house.now + timedelta(days=7)
+        policy = Policy(PolicyKind.EVERYONE, "", Acr.AAL2, due)  # which waits for no mailbox
+        sqlite_house.policy_administration.set_policy(policy, OPERATOR, now=sqlite_house.now)
         sqlite_house.enroll(client)
 
         assert trap.messages() == []
@@ -126,7 +136,8 @@ def test_a_label_cannot_bend_a_mail(sqlite_house: House) -> None:
         text, html = message.get_body(("plain",)), message.get_body(("html",))
         assert text is not None
         assert html is not None
-        assert label in text.get_content()
+        assert harmless(label) in text.get_content()
+        assert "https://evil" not in message.as_string()
         assert "<a href='" not in html.get_content()
 
 
@@ -140,3 +151,61 @@ def test_five_of_a_kind_a_day(sqlite_house: House) -> None:
             headers = bearer(made)
 
         assert trap.subjects().count("Twinlock: new recovery codes") == 5
+
+
+def test_of_a_sign_in_from_a_new_place_once(home: Home, trap: MailTrap) -> None:
+    def signed_in(client: TestClient) -> list[str]:
+        before = len(trap.messages())
+        form = {"grant_type": "password", "username": "johndoe"}
+        form["password"] = PASSWORD + home.code()
+        assert client.post("/token", data=form).status_code == 200
+        return trap.subjects(JOHN)[before:]
+
+    new = ["Twinlock: a sign-in from a new place"]
+
+    assert signed_in(home.client) == []
+    elsewhere = home.from_address("192.0.2.77")
+    assert signed_in(elsewhere) == new
+    assert "192.0.2.77" in trap.messages(JOHN)[-1].as_string()
+    assert signed_in(elsewhere) == []
+    assert signed_in(home.client) == []
+
+
+def test_the_first_sign_in_of_all_is_from_no_new_place(sqlite_house: House) -> None:
+    trap = MailTrap(lambda: sqlite_house.auth)
+    with sqlite_house.open() as client:
+        sqlite_house.create()
+        form = {"grant_type": "password", "username": "johndoe", "password": PASSWORD}
+        assert client.post("/token", data=form).status_code == 200
+
+        assert trap.messages(JOHN) == []
+
+
+def test_a_browser_that_is_known_is_no_new_place_anywhere(home: Home, trap: MailTrap) -> None:
+    """Who travels with a laptop hears nothing; who copies no cookie is heard of."""
+    origin = {"Origin": "http://localhost:8000"}
+
+    def signed_in(client: TestClient, cookies: dict[str, str]) -> dict[str, str]:
+        login = begin_login(home.client)["login"]
+        body = {"login": login, "answer": home.code(), "transport": "cookie"}
+        client.cookies.update(cookies)
+        done = client.post("/api/login/totp", json=body, headers=origin)
+        assert done.status_code == 200, done.text
+        return {name: value for name, value in done.cookies.items() if "known" in name}
+
+    known = signed_in(home.client, {})
+    before = len(trap.messages())
+    signed_in(home.from_address("192.0.2.78"), known)
+    assert len(trap.messages()) == before
+
+    signed_in(home.from_address("192.0.2.79"), {})
+    assert trap.subjects(JOHN)[before:] == ["Twinlock: a sign-in from a new place"]
+
+
+def test_of_a_browser_that_is_remembered(home: Home, trap: MailTrap) -> None:
+    login = home.begin()
+    body = {"login": login, "answer": home.code(), "trust_device": True}
+
+    assert home.client.post("/api/login/totp", json=body).status_code == 200
+
+    assert trap.subjects(JOHN)[-1] == "Twinlock: a browser is remembered"

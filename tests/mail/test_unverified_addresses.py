@@ -1,14 +1,17 @@
 """Who names an address without verifying it keeps its owner from nothing."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from tests.support.house import OPERATOR, PASSWORD, House, bearer, begin_login, sign_in, token
+from twinlock.core.proof import Acr
 from twinlock.flows.account_making import NewAccount
 from twinlock.flows.outcomes import Refused
 from twinlock.migrations.run import downgrade, upgrade
+from twinlock.policies.policy import Kind, Policy
 from twinlock.testing.mail import MailTrap
 
 ADDRESS = "owner@example.com"
@@ -79,3 +82,44 @@ def test_the_migration_goes_both_ways_with_rows_in_it(house: House) -> None:
 
         assert house.account("squatter").email is None
         assert house.account(ADDRESS).username == "owner"
+
+
+def begin_enrollment(client: TestClient, tokens: dict[str, Any], method: str = "totp") -> Any:
+    return client.post(f"/api/factors/{method}", json={}, headers=bearer(tokens))
+
+
+@pytest.mark.parametrize("method", ["totp", "passkey"])
+def test_an_address_is_verified_before_a_factor_is_enrolled(
+    house: House, client: TestClient, trap: MailTrap, method: str
+) -> None:
+    """Or the owner would hear of nothing that happens to the account."""
+    house.create("owner", email=ADDRESS, is_email_verified=False)
+    tokens = sign_in(client, "owner")
+
+    refused = begin_enrollment(client, tokens, method)
+    assert (refused.status_code, refused.json()["type"]) == (400, "email_unverified")
+
+    assert verify(client, trap, tokens).status_code == 200
+    assert begin_enrollment(client, sign_in(client, "owner"), method).status_code == 200
+
+
+def test_an_account_without_an_address_enrolls(house: House, client: TestClient) -> None:
+    house.create("owner", email=None)
+
+    assert begin_enrollment(client, sign_in(client, "owner")).status_code == 200
+
+
+def test_what_a_policy_demands_waits_for_no_mail(house: House, client: TestClient) -> None:
+    """Neither before its date, nor after it, when the login itself ends in an enrollment."""
+    house.create("owner", email=ADDRESS, is_email_verified=False)
+    due = house.now + timedelta(days=7)
+    policy = Policy(Kind.EVERYONE, "", Acr.AAL2, due)
+    house.policy_administration.set_policy(policy, OPERATOR, now=house.now)
+
+    assert begin_enrollment(client, sign_in(client, "owner")).status_code == 200
+
+    house.clock.advance(days=8)
+    login = begin_login(client, "owner")
+    assert login["status"] == "enrollment_required"
+    body = {"login": login["login"]}
+    assert client.post("/api/enrollment/totp", json=body).status_code == 200

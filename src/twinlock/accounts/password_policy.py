@@ -6,7 +6,7 @@ may contain anything. Compared are the password and the person's own words in a 
 case, accents, width and invisible characters; the password itself is never changed.
 
 Whether a password was seen in a breach is another question, asked of a service elsewhere: whoever
-asks it does so after ``check_new_password`` found nothing.
+asks it (`breached_passwords`) does so beside ``check_new_password``.
 """
 
 import re
@@ -67,6 +67,7 @@ class PasswordProblem(StrEnum):
     CONTEXT_WORD = "password_context_word"
     CONTAINS_NUL = "password_contains_nul"
     NOT_TEXT = "password_not_text"
+    BREACHED = "password_breached"
 
     @property
     def sentence(self) -> str:
@@ -84,6 +85,7 @@ _SENTENCES = {
     ),
     PasswordProblem.CONTAINS_NUL: "The password contains a character that cannot be stored.",
     PasswordProblem.NOT_TEXT: "The password is not valid text.",
+    PasswordProblem.BREACHED: "This password was seen in a data breach. Choose another.",
 }
 
 

@@ -227,6 +227,8 @@ def _run(settings: Settings, listener: socket.socket) -> None:
             "workers": settings.workers,
         },
     )
+    for warning in settings.warnings():
+        log.warning("settings_doubtful", extra={"says": warning})
     if settings.workers > 1:
         supervisor = Supervisor(config, sockets=[listener])
         supervisor.run()

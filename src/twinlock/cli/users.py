@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 import typer
 from sqlalchemy import Row
 
+from twinlock.accounts.breached_passwords import BreachServiceError
 from twinlock.accounts.directory import Account
 from twinlock.accounts.password_check import NewHash
 from twinlock.accounts.password_policy import RECOMMENDED_LENGTH, PasswordProblem
@@ -256,7 +257,17 @@ def _hash(flows: Flows, password: str, new: NewAccount) -> NewHash:
             PasswordProblem.TOO_LONG: f" It may have {flows.policy.max_length} characters.",
         }
         output.refuse(problem.sentence + limits.get(problem, ""))
+    if _is_breached(flows, password):
+        output.refuse(PasswordProblem.BREACHED.sentence)
     return flows.password_check.new_hash(password)
+
+
+def _is_breached(flows: Flows, password: str) -> bool:
+    try:
+        return flows.breaches is not None and flows.breaches.knows(password)
+    except BreachServiceError as error:
+        output.note(f"The service of breached passwords did not answer: {error}.")
+        return False
 
 
 def _advise(password: str) -> None:

@@ -546,6 +546,18 @@ class Settings(ExplainedSettings):
         group=PASSWORDS,
         example="acme,rocket",
     )
+    breached_passwords_url: Annotated[str, AfterValidator(values.read_service_url)] | None = (
+        setting(
+            None,
+            "A service that is asked whether a new password was seen in a breach (k-anonymity): "
+            "the address to which a slash and the first five characters of the password's SHA-1 "
+            "are added. Where it does not answer within two seconds, the list in the package has "
+            "to do.",
+            group=PASSWORDS,
+            example="https://api.pwnedpasswords.com/range",
+            default_text="none is asked",
+        )
+    )
     hash_memory_kib: int = setting(
         LEAST_HASH_MEMORY_KIB,
         "Memory of one Argon2id hash; less than the default in development only.",
@@ -823,6 +835,11 @@ class Settings(ExplainedSettings):
             yield (
                 "TWINLOCK_TRUSTED_PROXIES is empty. Behind a reverse proxy all visitors count as "
                 "one network, and lock each other out."
+            )
+        if self.is_production and self.smtp_url is None:
+            yield (
+                "TWINLOCK_SMTP_URL is not set, so no mail is sent. Nobody can replace a forgotten "
+                "password or verify an address, and nobody hears of what happens to an account."
             )
         if self.secret_keys and self.secret_keys_file.exists():
             yield f"TWINLOCK_SECRET_KEYS is set. The key file {self.secret_keys_file} is not read."

@@ -110,6 +110,14 @@ def read_link_base(given: str) -> str:
     return read_origin(f"{parts.scheme}://{parts.netloc}") + path
 
 
+def read_service_url(given: str) -> str:
+    """Return the address of a service elsewhere, without a final slash."""
+    url = read_link_base(given)
+    if url.startswith("http:") and not is_loopback(urlsplit(url).hostname or ""):
+        raise ValueError("should begin with https://, but for this machine")
+    return url
+
+
 def read_host(given: str) -> str:
     """Return the name or address of an interface to listen on."""
     host = given.strip().lower()

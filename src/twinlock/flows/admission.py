@@ -26,6 +26,7 @@ from twinlock.core.proof import (
     context_of,
 )
 from twinlock.factors.authenticators.store import Authenticators
+from twinlock.flows import mailing
 from twinlock.flows.counting import Counting
 from twinlock.flows.demands import demands_of, enrollable
 from twinlock.flows.devices import TrustedDevices
@@ -34,6 +35,7 @@ from twinlock.flows.outcomes import Denied, DeviceCookie, EnrollmentRequired, Si
 from twinlock.flows.parts import Parts
 from twinlock.flows.verifying import Verifying
 from twinlock.flows.waiting_logins import require_enrollment
+from twinlock.mail.letters import Kind
 from twinlock.policies.policy import Demands
 
 Other = TypeVar("Other")
@@ -111,7 +113,10 @@ class Admission:
             transport=request.transport,
             now=now,
         )
-        known = self._counting.remember(tx, account.subject, caller, now=now)
+        remembered = self._counting.remember(tx, account.subject, caller, now=now)
+        if remembered.is_strange:
+            place = {"address": caller.ip or "-"}
+            mailing.notify(tx, self._parts, account, Kind.NEW_DEVICE, now=now, values=place)
         if request.trust_device and isinstance(proof, TwoFactors | VerifiedPasskey):
             cookie = self._devices.trust(tx, account, request.device, caller, now=now)
         audit.record(
@@ -125,7 +130,7 @@ class Admission:
                 details={"acr": opened.context.acr, "amr": list(opened.context.amr)},
             ),
         )
-        return Admitted(opened, known, cookie, demands.reminder(acr))
+        return Admitted(opened, remembered.cookie, cookie, demands.reminder(acr))
 
     def told(self, done: Admitted | Other, *, now: datetime) -> SignedIn | Other:
         """Return what the client gets, now that the transaction is committed."""

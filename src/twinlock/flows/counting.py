@@ -3,6 +3,7 @@
 import functools
 import ipaddress
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -25,6 +26,19 @@ from twinlock.throttle.store import Try
 _ACCOUNTS_OF_A_BROWSER: Final = 4
 _BETWEEN: Final = "."
 """Between the secrets of a ``known`` cookie; base64url has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a full sign-in left behind.
+
+    Attributes:
+        cookie: For the browser's ``known`` cookie; None where there is no browser.
+        is_strange: Whether the account was used before, and never from this network or browser.
+    """
+
+    cookie: str | None = field(repr=False)
+    is_strange: bool
 
 
 class Counting:
@@ -203,18 +217,14 @@ class Counting:
 
     def remember(
         self, tx: Connection, subject: SubjectId, caller: Caller, *, now: datetime
-    ) -> str | None:
-        """Make the network and the browser of a full sign-in familiar.
-
-        Returns:
-            The secret for the browser's ``known`` cookie; None where there is no browser.
-        """
+    ) -> Remembered:
+        """Make the network and the browser of a full sign-in familiar."""
         network = self._digest("network", network_of(caller.ip))
-        store.remember_familiar(
+        is_strange = store.remember_familiar(
             tx, subject_id=subject, kind=policy.NETWORK, digest=network, now=now
-        )
+        ) and store.has_other_network(tx, subject, network=network)
         if not caller.is_browser:
-            return None
+            return Remembered(None, is_strange)
         familiar, secret = self._familiar(tx, subject, network, caller, now=now)
         cookie = caller.known_browser
         if secret is None or not familiar.browser:
@@ -225,7 +235,7 @@ class Counting:
         store.remember_familiar(
             tx, subject_id=subject, kind=policy.BROWSER, digest=browser, now=now
         )
-        return cookie
+        return Remembered(cookie, is_strange and not familiar.browser)
 
     def _familiar(
         self,

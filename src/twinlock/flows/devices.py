@@ -20,9 +20,11 @@ from twinlock.core.proof import Acr, SubjectId
 from twinlock.core.secrets import digest, is_id, new_id, new_secret
 from twinlock.devices import store as devices
 from twinlock.devices.store import Device
+from twinlock.flows import mailing
 from twinlock.flows.demands import demands_of
 from twinlock.flows.outcomes import DeviceCookie, Refused, StepUpRequired
 from twinlock.flows.parts import Parts
+from twinlock.mail.letters import Kind, sentence_of
 from twinlock.sessions import store as sessions
 
 NOT_FOUND = Refused("not_found", "There is no such device.")
@@ -118,10 +120,11 @@ class TrustedDevices:
         if not demands_of(tx, self._parts, account, now=now).trusts_devices:
             return None
         presented = _parse(cookie) if cookie is not None else None
+        is_new = True
         if presented is not None:  # the same browser again: one device, not two
             old = devices.get_device(tx, self._parts.keyring, presented.id)
             if old is not None and compare_digest(presented.digest, old.cookie_digest):
-                devices.delete_device(tx, old.id, subject=account.subject)
+                is_new = not devices.delete_device(tx, old.id, subject=account.subject)
         lifetime = self._parts.lifetimes.trusted_device
         secret = new_secret()
         new = Device(
@@ -138,6 +141,9 @@ class TrustedDevices:
         devices.insert_device(tx, self._parts.keyring, new)
         devices.delete_oldest(tx, new, kept=self._parts.lifetimes.max_devices)
         self._record(tx, EventType.DEVICE_TRUSTED, account.subject, new.id, caller, now=now)
+        if is_new:
+            until = {"until": sentence_of(new.expires_at)}
+            mailing.notify(tx, self._parts, account, Kind.DEVICE_TRUSTED, now=now, values=until)
         return DeviceCookie(f"{new.id}.{secret}", lifetime)
 
     def find_devices(self, user: User, *, now: datetime) -> list[Device]:

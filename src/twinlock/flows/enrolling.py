@@ -67,6 +67,17 @@ def holder_of(account: Account) -> Holder:
     return Holder(account.subject, account.username, account.full_name or account.username, email)
 
 
+def must_verify_email(parts: Parts, account: Account, *, is_demanded: bool) -> bool:
+    """Tell whether an account is to verify its address before it enrolls of its own will.
+
+    Notices and ways back go to verified addresses only: whoever protects an account with a factor
+    is to hear of what happens to it. What a policy demands waits for no mail, and neither does an
+    account without an address, a host's, or one of a service that sends none.
+    """
+    is_used = parts.mail is not None and parts.accounts.are_ours and account.email is not None
+    return is_used and not account.is_email_verified and not is_demanded
+
+
 def is_full(factor: Factor, authenticators_now: Sequence[Authenticator]) -> bool:
     """Tell whether an account has as many authenticators of a method as it may."""
     same = sum(one.method == factor.method for one in authenticators_now)

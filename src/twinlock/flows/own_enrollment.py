@@ -16,6 +16,7 @@ from twinlock.core.proof import Continued, Reason, Rejected
 from twinlock.core.secrets import digest, new_secret
 from twinlock.factors.authenticators.store import Authenticator
 from twinlock.factors.protocol import Factor
+from twinlock.flows import mailed_codes
 from twinlock.flows.changes import Allowed, Changes, Replaced
 from twinlock.flows.counting import Counting
 from twinlock.flows.demands import demands_of
@@ -28,6 +29,7 @@ from twinlock.flows.enrolling import (
     confirm,
     factor_to_enroll,
     is_full,
+    must_verify_email,
     prompt,
     refusal_of,
     tell_of_factor,
@@ -115,8 +117,11 @@ class OwnEnrollment:
         account = allowed.account
         if is_full(factor, allowed.authenticators):
             return TOO_MANY
-        if not demands_of(tx, self._parts, account, now=now).may_enroll(factor.method):
+        demands = demands_of(tx, self._parts, account, now=now)
+        if not demands.may_enroll(factor.method):
             return METHOD_NOT_ALLOWED
+        if must_verify_email(self._parts, account, is_demanded=demands.is_coming):
+            return mailed_codes.EMAIL_UNVERIFIED
         if not accounts.lock_subject(tx, account.subject, seen=account.generation):
             return Denied()  # and the cap on what is pending holds from several sides at once
         begun_with = prompt(

@@ -44,6 +44,8 @@ class Kind(StrEnum):
     RECOVERY_CODES_CREATED = "recovery_codes_created"
     RECOVERY_CODE_USED = "recovery_code_used"
     WRONG_SECOND_FACTOR = "wrong_second_factor"
+    NEW_DEVICE = "new_device"
+    DEVICE_TRUSTED = "device_trusted"
     SIGN_IN_CODE = "sign_in_code"
     INVITATION = "invitation"
     REGISTRATION = "registration"
@@ -212,6 +214,28 @@ _TEXTS: Final[Mapping[Kind, _Text]] = {
                 "code. They were not let in."
             ),
             "If this was not you, somebody knows your password: set a new one.",
+            _NOT_ME,
+        ),
+    ),
+    Kind.NEW_DEVICE: _Text(
+        "{service}: a sign-in from a new place",
+        (
+            (
+                "At {at} your account {username} was signed in to from a device and a network that "
+                "it was not used from before: {address}."
+            ),
+            _NOT_YOU,
+            _NOT_ME,
+        ),
+    ),
+    Kind.DEVICE_TRUSTED: _Text(
+        "{service}: a browser is remembered",
+        (
+            (
+                "At {at} a browser was remembered for your account {username}. Until {until} the "
+                "password alone signs in there."
+            ),
+            _NOT_YOU,
             _NOT_ME,
         ),
     ),

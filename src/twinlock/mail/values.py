@@ -13,7 +13,7 @@ LONGEST: Final = 64
 _FROM_PEOPLE: Final = frozenset({"username", "label"})
 _BREAKS_LINKS: Final = "\u200c"
 """ZERO WIDTH NON-JOINER: shows nothing, and no program takes what holds it for an address."""
-_LINKING: Final = re.compile(r"([.:/@\u3002\uff0e\uff61])(?=\S)")
+_LINKING: Final = re.compile(r"(?<=\w)([.@\u3002\uff0e\uff61](?=\w)|:(?=//))")
 _SPACES: Final = re.compile(r"\s+")
 _ISOLATE, _END_OF_ISOLATE = "\u2068", "\u2069"
 

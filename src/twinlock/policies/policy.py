@@ -77,6 +77,11 @@ class Demands:
         """Whether a password alone opens nothing."""
         return self.acr is not Acr.AAL1
 
+    @property
+    def is_coming(self) -> bool:
+        """Whether a password alone opens nothing, now or from a date on that is known."""
+        return self.next_acr is not Acr.AAL1
+
     def reminder(self, proven: Acr) -> datetime | None:
         """Return when a proof like *proven* will open nothing any more; None for never."""
         return None if self.due is None or proven.satisfies(self.next_acr) else self.due

@@ -159,8 +159,19 @@ _is_kind_forgotten = and_(
     familiar.c.seen_at <= bindparam("before", type_=UtcDateTime()),
 )
 
-REMEMBER_FAMILIAR = insert(familiar).ext(
-    on_conflict_update(*_familiar_key, set_=_seen_again, where=_is_seen_long_ago)
+REMEMBER_FAMILIAR = (
+    insert(familiar)
+    .ext(on_conflict_update(*_familiar_key, set_=_seen_again, where=_is_seen_long_ago))
+    .returning(familiar.c.created_at)
+)
+FIND_OTHER_NETWORK = (
+    select(familiar.c.digest)
+    .where(
+        familiar.c.subject_id == bindparam("subject"),
+        familiar.c.kind == NETWORK,
+        familiar.c.digest != bindparam("network"),
+    )
+    .limit(1)
 )
 FIND_FAMILIAR = select(familiar.c.kind).where(
     familiar.c.subject_id == bindparam("subject"),
@@ -279,8 +290,8 @@ def expire(tx: Connection, *, now: datetime, limit: int) -> int:
 
 def remember_familiar(
     tx: Connection, *, subject_id: SubjectId, kind: Kind, digest: bytes, now: datetime
-) -> None:
-    """Note a full sign-in from a network or a browser; writes at most once a day."""
+) -> bool:
+    """Note a full sign-in from a network or a browser, at most once a day; tell if it is new."""
     row = {
         "subject_id": subject_id,
         "kind": kind,
@@ -289,7 +300,14 @@ def remember_familiar(
         "created_at": now,
         "day_before": now - _REMEMBERED_AGAIN_AFTER,
     }
-    tx.execute(REMEMBER_FAMILIAR, row)
+    written = tx.execute(REMEMBER_FAMILIAR, row).first()
+    return written is not None and bool(written.created_at == now)
+
+
+def has_other_network(db: Connection, subject_id: SubjectId, *, network: bytes) -> bool:
+    """Tell whether an account has fully signed in from another network before."""
+    params = {"subject": subject_id, "network": network}
+    return db.execute(FIND_OTHER_NETWORK, params).first() is not None
 
 
 def is_familiar(

@@ -7,6 +7,7 @@ from twinlock.flows.first_password import Welcomed
 from twinlock.flows.invitations import AcceptanceBegun
 from twinlock.flows.outcomes import Refused
 from twinlock.flows.registration import Applicant, RegistrationBegun
+from twinlock.web.breached import refuse_breached
 from twinlock.web.runtime import Runtime
 
 
@@ -18,6 +19,8 @@ async def accept_invitation(
     begun = await runtime.workers.run(flow.begin, token, password, now=now)
     if not isinstance(begun, AcceptanceBegun):
         return begun
+    if refused := await refuse_breached(runtime.breaches, password):
+        return refused
     new_hash = await runtime.hash_pool.run(runtime.password_check.new_hash, password)
     return await runtime.workers.run(flow.finish, begun, new_hash, caller, now=now)
 
@@ -36,5 +39,7 @@ async def register(
     begun = await runtime.workers.run(flow.begin, token, applicant, password, now=now)
     if not isinstance(begun, RegistrationBegun):
         return begun
+    if refused := await refuse_breached(runtime.breaches, password):
+        return refused
     new_hash = await runtime.hash_pool.run(runtime.password_check.new_hash, password)
     return await runtime.workers.run(flow.finish, begun, new_hash, caller, now=now)

@@ -9,6 +9,7 @@ from twinlock.core.proof import Rejected
 from twinlock.flows.account import ChangeCounted
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, Refused, SignedIn, StepUpRequired, Throttled
+from twinlock.web.breached import refuse_breached
 from twinlock.web.runtime import Runtime
 
 
@@ -23,6 +24,8 @@ async def change_password(
     now: datetime,
 ) -> SignedIn | StepUpRequired | Refused | Throttled | Denied:
     """Change a password whose current one is right."""
+    if refused := await refuse_breached(runtime.breaches, new_password):
+        return refused  # before the current one costs a try
     with runtime.hash_pool.place() as place:
         counted = await runtime.workers.run(
             runtime.account.begin_password_change, user, new_password, caller, now=now

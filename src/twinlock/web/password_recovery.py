@@ -5,6 +5,7 @@ from datetime import datetime
 from twinlock.audit.events import Caller
 from twinlock.flows.outcomes import Refused
 from twinlock.flows.recovery import PasswordSet, ResetBegun
+from twinlock.web.breached import refuse_breached
 from twinlock.web.runtime import Runtime
 
 
@@ -15,6 +16,8 @@ async def recover_password(
     begun = await runtime.workers.run(runtime.recovery.begin_reset, token, password, now=now)
     if not isinstance(begun, ResetBegun):
         return begun
+    if refused := await refuse_breached(runtime.breaches, password):
+        return refused
     new_hash = await runtime.hash_pool.run(runtime.password_check.new_hash, password)
     return await runtime.workers.run(
         runtime.recovery.finish_reset, begun, new_hash, caller, now=now

@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 from twinlock.web.recognition import NotInstalledError, recognition_of
 
 if TYPE_CHECKING:  # an application that has not started loads no database
+    from twinlock.accounts.breached_passwords import BreachService
     from twinlock.accounts.password_check import PasswordCheck
     from twinlock.core.clock import Clock
     from twinlock.flows.account import AccountManagement
@@ -57,6 +58,7 @@ class Runtime:
 
     Attributes:
         sight: Who a request speaks for.
+        breaches: Tells of passwords that were seen in a breach; None where nobody is asked.
         asking: The host's directory; None where accounts are ours.
         socket_interval: Seconds between two looks at an idle WebSocket.
         requires_own_host: Whether any other ``Host`` is refused, as in production.
@@ -67,6 +69,7 @@ class Runtime:
     workers: Workers
     hash_pool: HashPool
     password_check: PasswordCheck
+    breaches: BreachService | None
     sight: Sight
     upkeep: Upkeep
     delivery: Delivery
