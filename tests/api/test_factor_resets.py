@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from tests.api.test_admin import admin, renewed, user
 from tests.support.house import OPERATOR, PASSWORD, Enrolled, House, begin_login, token
@@ -160,8 +161,10 @@ def test_nothing_is_staged_that_its_owner_could_not_hear_of(
     house: House, client: TestClient, email: str | None
 ) -> None:
     root = admin(house, client)
-    house.create(email=email, is_email_verified=False)
+    house.create(email=email)
     john = house.enroll(client)
+    unverify = text("UPDATE account SET email_verified_at = NULL WHERE username = 'johndoe'")
+    house.database.transaction(lambda tx: tx.execute(unverify))
 
     refused = ask(client, root, john)
 
