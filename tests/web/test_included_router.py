@@ -114,3 +114,38 @@ print("/token" in app.openapi()["paths"], "/api/login" in app.openapi()["paths"]
     )
 
     assert done.stdout.splitlines() == ["[]", "True True"]
+
+
+def test_a_started_application_on_sqlite_loads_nothing_of_other_databases(
+    sqlite_house: House,
+) -> None:
+    """One index that named PostgreSQL loaded the dialects of all its drivers (2 MiB)."""
+    program = """
+import os, sys
+from pathlib import Path
+from fastapi import FastAPI
+from twinlock import Settings, Twinlock
+folder, url = sys.argv[1:]
+auth = Twinlock(Settings(environment="development", data_dir=Path(folder), database_url=url))
+auth.install(FastAPI())
+auth.start()
+heavy = ("sqlalchemy.dialects.postgresql", "sqlalchemy.orm", "psycopg", "alembic", "jinja2")
+print(sorted(set(heavy) & set(sys.modules)))
+auth.close()
+"""
+
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            program,
+            str(sqlite_house.settings.data_dir),
+            str(sqlite_house.settings.database_url),
+        ],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")

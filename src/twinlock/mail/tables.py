@@ -1,6 +1,6 @@
 """Table of mails on their way out: written with what they tell, delivered afterwards."""
 
-from sqlalchemy import Column, Index, LargeBinary, SmallInteger, String, Table
+from sqlalchemy import Column, LargeBinary, SmallInteger, String, Table
 
 from twinlock.db.base import metadata, partial_index
 from twinlock.db.types import Id, UtcDateTime
@@ -26,9 +26,4 @@ partial_index(
     outbox.c.id,
     where=outbox.c.given_up_at.is_not(None),
 )
-Index(
-    "ix_outbox_due_at",
-    outbox.c.due_at,
-    sqlite_where=outbox.c.sealed.is_not(None),
-    postgresql_where=outbox.c.sealed.is_not(None),
-)
+partial_index("ix_outbox_due_at", outbox.c.due_at, where=outbox.c.sealed.is_not(None))
