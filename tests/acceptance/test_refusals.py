@@ -1,8 +1,11 @@
 """The shape of errors, whichever layer gives them (contract.md, section 1)."""
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from tests.support.home import Home
+from twinlock import Twinlock
 from twinlock.testing.authenticator import FakeAuthenticator
 
 SIGNED_IN = ["/api/logout", "/api/factors/recovery_codes", "/api/factors/totp"]
@@ -17,6 +20,18 @@ def test_a_method_that_a_path_does_not_know(standing: Home, path: str, method: s
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["cache-control"] == "no-store"
     assert "POST" in response.headers["allow"]
+    assert response.json()["type"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize("prefix", ["", "/auth"])
+def test_a_method_that_a_path_does_not_know_in_an_app_of_the_host(home: Home, prefix: str) -> None:
+    app = FastAPI()
+    Twinlock(home.house.settings, clock=home.house.clock).install(app, prefix=prefix)
+    with TestClient(app) as client:
+        response = client.put(f"{prefix}/api/login")
+
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+    assert response.headers["cache-control"] == "no-store"
     assert response.json()["type"] == "method_not_allowed"
 
 

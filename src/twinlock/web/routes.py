@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from twinlock.core.errors import TwinlockError
 from twinlock.web import strict_json
@@ -30,6 +30,7 @@ log = logging.getLogger("twinlock.web")
 
 _NO_STORE: Final = encoded({"Cache-Control": "no-store", "Pragma": "no-cache"})
 _COME_BACK: Final = timedelta(seconds=2)
+_NO_SUCH_METHOD: Final = 405
 _LONGEST_LENGTH: Final = 20
 """Digits of a number of bytes; more are not read."""
 _CREDENTIALS: Final = frozenset(
@@ -111,6 +112,22 @@ class TwinlockRoute(APIRoute):
     def answer_early(self, request: Request) -> Response | None:
         """Answer before the body is read, which costs most; None where that is not enough."""
         return None
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, a method that this path does not know as well."""
+        try:
+            await super().handle(scope, receive, send)
+        except HTTPException as error:
+            if error.status_code != _NO_SUCH_METHOD:
+                raise
+            response = problem(
+                _NO_SUCH_METHOD,
+                "method_not_allowed",
+                "This method is not supported here.",
+                headers=error.headers,
+            )
+            response.raw_headers[:] = with_missing(response.raw_headers, _NO_STORE)
+            await response(scope, receive, send)
 
     def answer_error(
         self, error: HTTPException | RequestValidationError | TwinlockError
