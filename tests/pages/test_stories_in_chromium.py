@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.factors.suite import code_in
+from tests.pages.administered import enroll
 from tests.pages.chromium import DESKTOP, PHONE, Walk, chromium, serving, walking
 from tests.support.house import OPERATOR, PASSWORD, House
 from twinlock.flows.factor_administration import Removed
@@ -251,8 +252,29 @@ async def a_stranger(walk: Walk) -> None:
     assert await rows(walk, "SELECT method FROM authenticator") == ["totp"]
 
 
+async def an_invitation(walk: Walk) -> None:
+    """An admin invites somebody, who chooses a password and sets up an app."""
+    house, ask = walk.house, walk.page.request.post
+    await asyncio.to_thread(house.create, "root", roles=("admin",))
+    root = await asyncio.to_thread(enroll, house, "root")
+    form = {"grant_type": "password", "username": "root", "password": PASSWORD}
+    tokens = await (await ask("/token", form={**form, "otp": root.code(house.now)})).json()
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    body = {"username": "jane", "email": "jane@example.com"}
+    assert (await ask("/api/admin/invitations", data=body, headers=headers)).status == 201
+    await walk.go(await link(walk, "jane@example.com"))
+    sql = "SELECT password_scheme FROM account WHERE username = 'jane'"
+    assert await rows(walk, sql) == [None]
+    await submit(walk, new=NEW_PASSWORD)
+    assert await rows(walk, sql) != [None]
+    await walk.press("form[action$=totp] button")
+    await submit(walk, answer=(await walk.phone()).code(house.now))
+    assert len(await rows(walk, "SELECT method FROM authenticator")) == 2  # the admin's, and this
+    assert "invitation.accepted" in await rows(walk, "SELECT type FROM event")
+
+
 @pytest.mark.parametrize("size,javascript", WAYS)
-@pytest.mark.parametrize("story", [an_account, a_mailbox, a_reset, a_stranger])
+@pytest.mark.parametrize("story", [an_account, a_mailbox, a_reset, a_stranger, an_invitation])
 async def test_a_story_ends_in_the_database(
     local: House,
     listener: socket.socket,
@@ -261,7 +283,9 @@ async def test_a_story_ends_in_the_database(
     *,
     javascript: bool,
 ) -> None:
-    house = local.again(email_codes_enabled=True, registration_enabled=True)
+    house = local.again(
+        email_codes_enabled=True, registration_enabled=True, invitations_enabled=True
+    )
     async with serving(house, listener), chromium() as browser:
         house.create()
         async with walking(browser, house, size, javascript=javascript) as walk:
