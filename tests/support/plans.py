@@ -192,8 +192,9 @@ def _settled(what: Any) -> Any:
         if element.key == "limit":
             return literal_column("10")
         if element.expanding:
-            some = [f"{number:032x}" for number in range(3)]
-            return bindparam(element.key, some, expanding=True)
+            is_bytes = isinstance(element.type, LargeBinary)
+            some = [bytes([number]) if is_bytes else f"{number:032x}" for number in range(3)]
+            return bindparam(element.key, some, type_=element.type, expanding=True)
         return bindparam(element.key, None, type_=element.type) if element.required else None
 
     return replacement_traverse(what, {}, settle)

@@ -27,6 +27,7 @@ MAX_EMAIL = 254  # octets: a path of 256 with its brackets (RFC 5321 section 4.5
 MAX_LOCAL_PART = 64  # octets, RFC 5321 section 4.5.3.1.1
 MAX_TYPED = 1024  # characters; a longer login name is nobody's
 
+MAX_NAME_KEY = 255
 _MAX_MARKS_IN_A_ROW = 4  # UTS #39 section 5.4
 _USERNAME_PUNCTUATION = frozenset("._-+")
 _ATOM_PUNCTUATION = frozenset("!#$%&'*+-/=?^_`{|}~")  # RFC 5322 section 3.2.3, atext
@@ -130,6 +131,11 @@ def login_key(typed: str) -> LoginKey:
     is_email = "@" in typed or "@" in fold(typed)
     key = canonical_email(typed) if is_email else canonical_username(typed)
     return LoginKey(key, is_email) if len(key) <= MAX_EMAIL else _nobody(typed)
+
+
+def name_key(full_name: str | None) -> str | None:
+    """Return what an account is found by whose holder has this name; the beginning is enough."""
+    return fold(full_name.strip())[:MAX_NAME_KEY] or None if full_name else None
 
 
 def canonical_username(text: str) -> UsernameKey:

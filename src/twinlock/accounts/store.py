@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from twinlock.accounts.directory import Account, DirectoryEntry
-from twinlock.accounts.names import EmailKey, UsernameKey, login_key
+from twinlock.accounts.names import EmailKey, UsernameKey, login_key, name_key
 from twinlock.accounts.tables import IS_ADMIN, account, subject
 from twinlock.core.proof import SubjectId
 from twinlock.db.conflict import on_conflict
@@ -75,7 +75,7 @@ INSERT_SUBJECT = insert(subject)
 UPDATE_PROFILE = (
     update(account)
     .where(account.c.id == bindparam("account_id"))
-    .values(full_name=bindparam("new_full_name"))
+    .values(full_name=bindparam("new_full_name"), name_key=bindparam("new_name_key"))
 )
 SET_LANGUAGE = (
     update(account)
@@ -274,6 +274,7 @@ def insert_account(
         "email_key": email_key,
         "email_verified_at": email_verified_at,
         "full_name": full_name,
+        "name_key": name_key(full_name),
         "roles": " ".join(sorted(set(roles))),
         "disabled_at": disabled_at,
         "password_hash": password_hash,
@@ -345,7 +346,10 @@ def list_subjects(db: Connection, *, after: str, limit: int) -> Sequence[Row[*tu
 
 def update_profile(tx: Connection, account_id: str, *, full_name: str | None) -> None:
     """Set the full name."""
-    tx.execute(UPDATE_PROFILE, {"account_id": account_id, "new_full_name": full_name})
+    tx.execute(
+        UPDATE_PROFILE,
+        {"account_id": account_id, "new_full_name": full_name, "new_name_key": name_key(full_name)},
+    )
 
 
 def set_language(tx: Connection, account_id: str, language: str | None) -> None:

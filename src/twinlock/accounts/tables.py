@@ -28,6 +28,7 @@ account = Table(
     Column("email_key", String(320)),
     Column("email_verified_at", UtcDateTime),  # null: not yet, so it signs nobody in
     Column("full_name", String(255)),
+    Column("name_key", String(255)),  # its beginning, folded, to search by; null: no name
     Column("language", String(8)),  # null: not chosen yet
     Column("roles", Text, nullable=False),  # sorted, separated by one space
     Column("disabled_at", UtcDateTime),  # null: enabled
@@ -39,6 +40,7 @@ account = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Index("ix_account_email_key_username_key", "email_key", "username_key"),
     Index("ix_account_created_at_id", "created_at", "id"),
+    Index("ix_account_name_key_username_key", "name_key", "username_key"),
 )
 
 # Written out in the statement: only the very condition of a partial index lets a query use it.

@@ -79,7 +79,7 @@ async def list_users(
     cursor: Cursor = None,
     search: Search = None,
 ) -> UserListOut | Response:
-    """List accounts, or those whose username or e-mail address begins with *search*."""
+    """List accounts, or those whose username, e-mail address or name begins with *search*."""
     try:
         page = await runtime.workers.run(
             account_listing.list_accounts,

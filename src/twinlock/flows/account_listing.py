@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 
 from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
-from twinlock.accounts.names import login_key
+from twinlock.accounts.names import login_key, name_key
 from twinlock.accounts.search import store as search_store
 from twinlock.core.principal import ADMIN
+from twinlock.core.proof import SubjectId
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.flows.parts import Parts
 
@@ -21,10 +22,13 @@ NO_FACTOR: Final = "none"
 ACTIVE: Final = "active"
 DISABLED: Final = "disabled"
 AWAITS: Final = "awaits_enrollment"
+STOPPED: Final = "codes_stopped"
+BEHIND: Final = "behind_policy"
 _CHUNK: Final = 500
 _CHUNKS: Final = 4
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PARTS: Final = 3
+_SEARCHES: Final = ("u", "e", "n")
 
 
 class InvalidCursorError(Exception):
@@ -48,9 +52,9 @@ class Wanted:
     """What accounts are looked for; whatever is empty is any.
 
     Attributes:
-        search: Beginning of a username or an e-mail address.
+        search: Beginning of a username, an e-mail address or a name.
         factor: A method that they have, or `NO_FACTOR`.
-        state: `ACTIVE`, `DISABLED` or `AWAITS`.
+        state: `ACTIVE`, `DISABLED`, `AWAITS`, `STOPPED` or `BEHIND`.
     """
 
     search: str = ""
@@ -97,6 +101,8 @@ class _Place(NamedTuple):
 
 
 _Placed = tuple[Account, _Place]
+Judge = Callable[[Connection, Sequence[Found]], Collection[SubjectId]]
+"""Says which of some accounts are in a state that their rows do not tell."""
 
 
 def list_accounts(
@@ -106,7 +112,7 @@ def list_accounts(
 
     Args:
         parts: The installation.
-        search: Beginning of a username or an e-mail address; None for all, in the order of
+        search: Beginning of a username, an e-mail address or a name; None for all, in the order of
             their creation.
         cursor: That of the page before.
         limit: How many at most.
@@ -120,7 +126,14 @@ def list_accounts(
     return AccountPage([account for account, _ in placed], following)
 
 
-def find_accounts(parts: Parts, wanted: Wanted, *, cursor: str | None, limit: int) -> FoundPage:
+def find_accounts(
+    parts: Parts,
+    wanted: Wanted,
+    *,
+    cursor: str | None,
+    limit: int,
+    judge: Judge | None = None,
+) -> FoundPage:
     """Return a page of the accounts that are looked for, with their factors and last sign-ins.
 
     At most some thousand accounts are looked at for one page.
@@ -130,31 +143,44 @@ def find_accounts(parts: Parts, wanted: Wanted, *, cursor: str | None, limit: in
         wanted: Which accounts.
         cursor: That of the page before.
         limit: How many at most.
+        judge: Which of them are in the state that is wanted; None where their rows tell.
 
     Raises:
         InvalidCursorError: The cursor is not one of this list.
     """
-    return parts.database.reading(find_in, wanted, cursor=cursor, limit=limit)
+    return parts.database.reading(find_in, wanted, cursor=cursor, limit=limit, judge=judge)
 
 
-def find_in(db: Connection, wanted: Wanted, *, cursor: str | None, limit: int) -> FoundPage:
+def find_in(
+    db: Connection,
+    wanted: Wanted,
+    *,
+    cursor: str | None,
+    limit: int,
+    judge: Judge | None = None,
+) -> FoundPage:
     """Do the same within somebody else's reading.
 
     Raises:
         InvalidCursorError: The cursor is not one of this list.
     """
-    return _find(db, wanted, None if cursor is None else _read(cursor), limit=limit)
+    return _find(db, wanted, None if cursor is None else _read(cursor), judge, limit=limit)
 
 
-def _find(db: Connection, wanted: Wanted, place: _Place | None, *, limit: int) -> FoundPage:
+def _find(
+    db: Connection, wanted: Wanted, place: _Place | None, judge: Judge | None, *, limit: int
+) -> FoundPage:
     is_narrow = bool(wanted.factor or wanted.state or wanted.role)
     size = _CHUNK if is_narrow else limit
     found: list[Found] = []
     for _ in range(_CHUNKS):
         placed = _rows(db, wanted, place, limit=size)
-        for one, its_place in zip(_with_facts(db, placed), (at for _, at in placed), strict=True):
+        those = _with_facts(db, placed)
+        judged = None if judge is None else judge(db, those)
+        for one, its_place in zip(those, (at for _, at in placed), strict=True):
             place = its_place
-            if _is_wanted(one, wanted):
+            is_so = judged is None or one.account.subject in judged
+            if is_so and _is_wanted(one, wanted):
                 found.append(one)
             if len(found) == limit:
                 return FoundPage(found, _write(place))
@@ -197,7 +223,7 @@ def _with_facts(db: Connection, placed: Sequence[_Placed]) -> list[Found]:
 def _rows(db: Connection, wanted: Wanted, place: _Place | None, *, limit: int) -> list[_Placed]:
     """Return the next accounts of the order that finds what is wanted the fastest."""
     if wanted.search:
-        return _search(db, login_key(wanted.search).text, place, limit=limit)
+        return _search(db, wanted.search, place, limit=limit)
     after = (_BEGINNING, "")
     if place is not None:
         after = _moment(place), place.id
@@ -210,24 +236,45 @@ def _rows(db: Connection, wanted: Wanted, place: _Place | None, *, limit: int) -
     return [(one, _Place("c", one.created_at.isoformat(), one.host_id)) for one in found]
 
 
-def _search(db: Connection, beginning: str, place: _Place | None, *, limit: int) -> list[_Placed]:
-    if place is not None and place.by not in {"u", "e"}:
+def _search(db: Connection, typed: str, place: _Place | None, *, limit: int) -> list[_Placed]:
+    """Return whom a beginning finds: by username, then by address, then by name, each once."""
+    if place is not None and place.by not in _SEARCHES:
         raise InvalidCursorError
     placed: list[_Placed] = []
-    if place is None or place.by == "u":
-        after = place.key if place else ""
-        named = search_store.list_by_username(db, beginning, after=after, limit=limit)
-        placed = [(one, _Place("u", login_key(one.username).text, "")) for one in named]
+    start = _SEARCHES.index(place.by) if place else 0
+    for by in _SEARCHES[start:]:
+        after = (place.key, place.id) if place and place.by == by else ("", "")
+        placed += _search_by(by, db, typed, after, limit=limit - len(placed))
         if len(placed) == limit:
-            return placed
-    last = (place.key, place.id) if place and place.by == "e" else ("", "")
-    left = limit - len(placed)
-    addressed = search_store.list_by_email(db, beginning, after=last, limit=left)
-    return [*placed, *((one, _by_email(one)) for one in addressed)]
+            break
+    return placed
+
+
+def _search_by(
+    by: str, db: Connection, typed: str, after: tuple[str, str], *, limit: int
+) -> list[_Placed]:
+    beginning = login_key(typed).text
+    match by:
+        case "u":
+            found = search_store.list_by_username(db, beginning, after=after[0], limit=limit)
+            return [(one, _Place("u", login_key(one.username).text, "")) for one in found]
+        case "e":
+            found = search_store.list_by_email(db, beginning, after=after, limit=limit)
+            return [(one, _by_email(one)) for one in found]
+        case _:
+            name = name_key(typed)
+            if name is None:
+                return []
+            found = search_store.list_by_name(db, beginning, name, after=after, limit=limit)
+            return [(one, _by_name(one)) for one in found]
 
 
 def _by_email(one: Account) -> _Place:
     return _Place("e", login_key(one.email or "").text, login_key(one.username).text)
+
+
+def _by_name(one: Account) -> _Place:
+    return _Place("n", name_key(one.full_name) or "", login_key(one.username).text)
 
 
 def _write(place: _Place) -> str:

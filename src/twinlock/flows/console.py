@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from twinlock.core.principal import User
 from twinlock.core.proof import SubjectId
 from twinlock.flows.account_listing import FoundPage, Wanted, find_accounts
+from twinlock.flows.account_states import judge_of
 from twinlock.flows.attention import Point, read_attention
 from twinlock.flows.changes import Changes
 from twinlock.flows.figures import Figures, read_figures
@@ -29,13 +30,16 @@ class Console:
         figures = read_figures(self._parts, now=now)
         return figures, read_attention(self._parts, figures, now=now)
 
-    def find_accounts(self, wanted: Wanted, *, cursor: str | None, limit: int) -> FoundPage:
+    def find_accounts(
+        self, wanted: Wanted, *, cursor: str | None, limit: int, now: datetime
+    ) -> FoundPage:
         """Return a page of the accounts that are looked for.
 
         Raises:
             InvalidCursorError: The cursor is not one of this list.
         """
-        return find_accounts(self._parts, wanted, cursor=cursor, limit=limit)
+        judge = judge_of(self._parts, wanted.state, now=now)
+        return find_accounts(self._parts, wanted, cursor=cursor, limit=limit, judge=judge)
 
     def open(self, subject: SubjectId, *, now: datetime) -> Overview | None:
         """Return everything about one account; None where there is none."""

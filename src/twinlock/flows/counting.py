@@ -41,6 +41,11 @@ class Remembered:
     is_strange: bool
 
 
+def second_factor_key(parts: Parts, subject: SubjectId) -> bytes:
+    """Return what the answers to an account's second factors are counted under."""
+    return parts.digest_key.digest("throttle/second-factor", subject)
+
+
 class Counting:
     """Counts tries of passwords and second factors.
 
@@ -277,7 +282,7 @@ class Counting:
         store.forget_familiar(tx, subject)
 
     def _second_factor_key(self, subject: SubjectId) -> bytes:
-        return self._digest("second-factor", subject)
+        return second_factor_key(self._parts, subject)
 
     def _digest(self, purpose: str, *parts: str | bytes) -> bytes:
         return self._parts.digest_key.digest(f"throttle/{purpose}", *parts)

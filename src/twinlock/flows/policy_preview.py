@@ -13,7 +13,7 @@ from twinlock.factors.authenticators import store as authenticators
 from twinlock.flows.account_listing import Wanted, find_in
 from twinlock.flows.figures import COUNTED_AT_ONCE, read_population
 from twinlock.flows.parts import Parts
-from twinlock.policies.policy import Kind, Policy, demands_on
+from twinlock.policies.policy import Kind, Policy, demands_on, meets
 
 _LOOKS: Final = 5
 _EVERYTHING: Final = 2**31 - 1
@@ -87,7 +87,7 @@ def _count(db: Connection, parts: Parts, new: Policy) -> tuple[int, int | None, 
             return _role(db, new, strong)
         case Kind.ACCOUNT:
             methods = authenticators.find_methods(db, [SubjectId(new.name)])
-            has = _meets(new.acr, methods.get(SubjectId(new.name), ()), strong)
+            has = meets(new.acr, methods.get(SubjectId(new.name), ()), strong)
             return 1, int(not has), False
 
 
@@ -108,18 +108,8 @@ def _role(db: Connection, new: Policy, strong: Sequence[str]) -> tuple[int, int 
     for _ in range(_LOOKS):
         found = find_in(db, Wanted(role=new.name), cursor=cursor, limit=_EVERYTHING)
         accounts += len(found.found)
-        behind += sum(not _meets(new.acr, one.methods, strong) for one in found.found)
+        behind += sum(not meets(new.acr, one.methods, strong) for one in found.found)
         cursor = found.next_cursor
         if cursor is None:
             break
     return accounts, behind, cursor is not None
-
-
-def _meets(acr: Acr, methods: Sequence[str], strong: Sequence[str]) -> bool:
-    match acr:
-        case Acr.AAL1:
-            return True
-        case Acr.AAL2:
-            return bool(methods)
-        case Acr.PHR:
-            return any(method in strong for method in methods)

@@ -1,6 +1,6 @@
 """Who needs what by when: pure rules. The strictest of all that apply to an account wins."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -108,6 +108,23 @@ def demands_on(
         trusts_devices=_trusts_devices(mine, held, now=now),
         policies=mine,
     )
+
+
+def meets(acr: Acr, methods: Iterable[str], strong: Collection[str]) -> bool:
+    """Tell whether an account with these second factors can prove as much.
+
+    Args:
+        acr: What is demanded.
+        methods: Its second factors' methods.
+        strong: Those methods that resist phishing.
+    """
+    match acr:
+        case Acr.AAL1:
+            return True
+        case Acr.AAL2:
+            return any(methods)
+        case Acr.PHR:
+            return any(method in strong for method in methods)
 
 
 def _trusts_devices(policies: Sequence[Policy], roles: frozenset[str], *, now: datetime) -> bool:

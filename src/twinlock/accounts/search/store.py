@@ -1,6 +1,6 @@
 """SQL that finds and counts accounts for an admin, one index range at a time.
 
-Both keys are compared byte by byte (on PostgreSQL their columns have the collation "C"), so that
+All keys are compared byte by byte (on PostgreSQL their columns have the collation "C"), so that
 a beginning is a range of the unique index, and a page among a million accounts costs as much as
 among ten.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, func, not_, select, tuple_
+from sqlalchemy import Connection, Select, bindparam, func, not_, or_, select, tuple_
 from sqlalchemy.sql import ColumnElement
 
 from twinlock.accounts.directory import Account
@@ -41,6 +41,20 @@ LIST_BY_EMAIL = (
         not_(_begins(account.c.username_key)),
     )
     .order_by(account.c.email_key, account.c.username_key)
+    .limit(bindparam("limit"))
+)
+_OTHERWISE = or_(account.c.email_key.is_(None), not_(_begins(account.c.email_key)))
+LIST_BY_NAME = (
+    every_account()
+    .where(
+        account.c.name_key >= bindparam("first_name"),
+        account.c.name_key < bindparam("last_name"),
+        tuple_(account.c.name_key, account.c.username_key)
+        > tuple_(bindparam("after"), bindparam("after_name")),
+        not_(_begins(account.c.username_key)),
+        _OTHERWISE,
+    )
+    .order_by(account.c.name_key, account.c.username_key)
     .limit(bindparam("limit"))
 )
 
@@ -91,6 +105,16 @@ def list_by_email(
     params = {"first": beginning, "last": beginning + _LAST, "limit": limit}
     params |= {"after": after[0], "after_name": after[1]}
     return accounts_of(db.execute(LIST_BY_EMAIL, params))
+
+
+def list_by_name(
+    db: Connection, beginning: str, name: str, *, after: tuple[str, str], limit: int
+) -> list[Account]:
+    """Return those whose holder's name begins so, and who were not found by *beginning* before."""
+    params = {"first": beginning, "last": beginning + _LAST, "limit": limit}
+    params |= {"first_name": name, "last_name": name + _LAST}
+    params |= {"after": after[0], "after_name": after[1]}
+    return accounts_of(db.execute(LIST_BY_NAME, params))
 
 
 def list_admins(db: Connection, *, after: tuple[datetime, str], limit: int) -> list[Account]:

@@ -8,8 +8,10 @@ from fastapi.responses import HTMLResponse
 from twinlock.flows.account_listing import (
     ACTIVE,
     AWAITS,
+    BEHIND,
     DISABLED,
     NO_FACTOR,
+    STOPPED,
     InvalidCursorError,
     Wanted,
 )
@@ -17,31 +19,31 @@ from twinlock.pages.admin.admitted import Admin
 from twinlock.pages.paths import with_query
 from twinlock.pages.routes import page_router
 from twinlock.pages.shown import page
-from twinlock.web.deps import Running
+from twinlock.web.deps import Now, Running
 from twinlock.web.runtime import Runtime
 
 pages = page_router(prefix="/admin/accounts")
 
 _ON_A_PAGE: Final = 50
-_STATES: Final = ("", ACTIVE, DISABLED, AWAITS)
+_STATES: Final = ("", ACTIVE, DISABLED, AWAITS, STOPPED, BEHIND)
 _MAX_LENGTH: Final = 320
 _MAX_CURSOR: Final = 2048
 
 
 @pages.get("")
-async def show_accounts(admin: Admin, request: Request, runtime: Running) -> HTMLResponse:
+async def show_accounts(admin: Admin, request: Request, runtime: Running, now: Now) -> HTMLResponse:
     """Show a page of the accounts that are looked for; an old cursor leads to its start."""
     wanted = _wanted(request, runtime)
     cursor = request.query_params.get("cursor", "")[:_MAX_CURSOR] or None
     moved_on = False
     try:
         found = await runtime.workers.run(
-            runtime.console.find_accounts, wanted, cursor=cursor, limit=_ON_A_PAGE
+            runtime.console.find_accounts, wanted, cursor=cursor, limit=_ON_A_PAGE, now=now
         )
     except InvalidCursorError:
         cursor, moved_on = None, True
         found = await runtime.workers.run(
-            runtime.console.find_accounts, wanted, cursor=None, limit=_ON_A_PAGE
+            runtime.console.find_accounts, wanted, cursor=None, limit=_ON_A_PAGE, now=now
         )
     return page(
         request,

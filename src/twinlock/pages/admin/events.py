@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
 from fastapi import Request
@@ -42,6 +43,7 @@ class Asked:
     outcome: str
     since: str
     until: str
+    ip: str
 
     @property
     def filter(self) -> EventFilter | None:
@@ -53,7 +55,8 @@ class Asked:
                 return None
             types = (one,)
         since, until = _moment(self.since), _moment(self.until)
-        return EventFilter(self.user, types, since, until and until + timedelta(days=1))
+        end = until and until + timedelta(days=1)
+        return EventFilter(self.user, types, since, end, _network(self.ip))
 
     def path(self, start: str, **more: str | None) -> str:
         """Return the address of the same events."""
@@ -64,6 +67,7 @@ class Asked:
             outcome=self.outcome,
             since=self.since,
             until=self.until,
+            ip=self.ip,
             **more,
         )
 
@@ -92,6 +96,7 @@ async def show_events(admin: Admin, request: Request, runtime: Running) -> HTMLR
         is_nobody=found is None and bool(asked.user),
         start=asked.path(start),
         following=asked.path(start, cursor=following) if following else None,
+        looked_at=found.looked_at if found else None,
         is_start=before == NEWEST,
         as_csv=asked.path(f"{start}/export", format="csv"),
         as_json=asked.path(f"{start}/export", format="jsonl"),
@@ -145,12 +150,14 @@ def _asked(request: Request) -> Asked:
         return text if len(text) <= _MAX_LENGTH and text.isprintable() else ""
 
     type_, outcome, since, until = line("type"), line("outcome"), line("since"), line("until")
+    ip = line("ip")
     return Asked(
         user=line("user"),
         type=type_ if type_ in set(EventType) else "",
         outcome=outcome if outcome in _OUTCOMES else "",
         since=since if _moment(since) else "",
         until=until if _moment(until) else "",
+        ip=ip if _network(ip) else "",
     )
 
 
@@ -160,5 +167,13 @@ def _moment(text: str) -> datetime | None:
         return None
     try:
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    """Return the address or network that was typed; None where it is none."""
+    try:
+        return ip_network(text, strict=False) if text else None
     except ValueError:
         return None
