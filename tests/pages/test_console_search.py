@@ -112,10 +112,10 @@ def test_who_is_behind_a_policy_that_holds_is_found(sqlite_house: House, console
 
 def test_whose_codes_are_stopped_is_found(sqlite_house: House, console: Browser) -> None:
     house = sqlite_house
+    guesser = Browser(house.client())
     for name in ("calm", "stopped"):
         house.create(name)
         enroll(house, name)
-        guesser = Browser(house.client())
         guesser.sign_in(name)
         guesser.send("/login/totp", answer="000000")
     with house.database.engine.begin() as tx:
