@@ -76,6 +76,8 @@ async def _targets(stack: AsyncExitStack, where: installation.Installation) -> l
     return [
         Target("bare", bare, load.get("/me", token=token)),
         Target("bare again", again, load.get("/me", token=token)),
+        Target("empty", again, load.get("/empty", token=token)),
+        Target("two empty", again, load.get("/two", token=token)),
         Target("dependency", guarded, load.get("/me", token=token)),
         Target("require", guarded, load.get("/strict", token=token)),
         Target("layer", layered, load.get("/me", token=token)),
@@ -100,8 +102,10 @@ def _results(found: dict[str, Target]) -> list[Result]:
 
     return [
         cpu("bare again", "CPU, a second bare target", 1.02, "noise"),
+        cpu("empty", "CPU, an empty dependency of FastAPI: the floor of the next"),
         cpu("dependency", "CPU, one dependency", 1.20),
         rate("dependency", "requests/s, one dependency", 0.82),
+        cpu("two empty", "CPU, two empty dependencies: the floor of the next"),
         cpu("require", "CPU, `dependencies=[require(…)]` and `CurrentUser`", 1.30),
         cpu("layer", "CPU, behind the ASGI layer", 1.06),
         rate("layer", "requests/s, behind the ASGI layer", 0.94),

@@ -30,6 +30,7 @@ async def measure(*, rounds: int, seconds: float) -> list[Result]:
     where = installation.create(SCRATCH / "p7", accounts=20, profile=installation.TOY)
     async with AsyncExitStack() as stack:
         bare = stack.enter_context(serve("benchmarks.apps.bare:app", name="p7-bare"))
+        refusing = stack.enter_context(serve("benchmarks.apps.refusing:app", name="p7-refusing"))
         layered = stack.enter_context(
             serve(
                 "benchmarks.apps.guarded:layered", name="p7-layered", environment=where.environment
@@ -45,7 +46,7 @@ async def measure(*, rounds: int, seconds: float) -> list[Result]:
         )
         targets = [
             Target("bare", bare, [load.get("/me")], 200),
-            *await _tokens(layered, server, where),
+            *await _tokens(refusing, layered, server, where),
             await _throttled(server),
         ]
         opened = {
@@ -65,7 +66,7 @@ async def measure(*, rounds: int, seconds: float) -> list[Result]:
 
 
 async def _tokens(
-    layered: Server, server: Server, where: installation.Installation
+    refusing: Server, layered: Server, server: Server, where: installation.Installation
 ) -> list[Target]:
     good = await token_of(server, where.people)
     revoked = await token_of(server, where.people)
@@ -80,6 +81,9 @@ async def _tokens(
     ]
     again = [load.get("/me", token=forged)], [load.get("/me", token=revoked)]
     return [
+        Target(
+            "a 401 of an application that does nothing else: the floor", refusing, again[0], 401
+        ),
         Target("a forged token, again, behind the layer", layered, again[0], 401, 0.25),
         Target("a revoked token, again, behind the layer", layered, again[1], 401, 0.25),
         Target("another forged token each time", layered, many, 401),

@@ -149,12 +149,24 @@ def test_another_network_is_not_refused(home: Home) -> None:
     assert try_at(home.from_address(ELSEWHERE)).status_code == 200
 
 
+def test_a_flood_that_goes_on_is_looked_at_again(home: Home) -> None:
+    """Whatever door it takes: each second one of its tries asks the database."""
+    client = flood(home)
+    told_before = refusals_told(home)
+
+    for _ in range(ENOUGH):
+        try_at(client)
+        if refusals_told(home) > told_before:
+            return
+    raise AssertionError("the database is never asked again")
+
+
 def test_every_refusal_is_told_in_the_end(home: Home) -> None:
     counting = Counting(home.house.runtime.parts)
     fill_network(home, counting)
     asked = turned_away = 0
     while turned_away < 5:
-        if counting.turn_away(FLOODER, now=home.house.now) is not None:
+        if counting.turn_away(FLOODER, asks_next=True, now=home.house.now) is not None:
             turned_away += 1
             continue
         asked += 1
@@ -169,14 +181,14 @@ def test_every_refusal_is_told_in_the_end(home: Home) -> None:
 def test_a_try_given_back_is_free_at_once(home: Home) -> None:
     counting, now = Counting(home.house.runtime.parts), home.house.now
     tries = [take(home, counting, number) for number in range(100)]
-    while counting.turn_away(FLOODER, now=now) is None:
+    while counting.turn_away(FLOODER, asks_next=True, now=now) is None:
         refuse(home, counting)
     right = tries[50]
     assert not isinstance(right, Throttled)
 
     home.house.database.transaction(counting.give_back, right)
 
-    assert counting.turn_away(FLOODER, now=now) is None
+    assert counting.turn_away(FLOODER, asks_next=True, now=now) is None
 
 
 def take(home: Home, counting: Counting, number: int = 0) -> tuple[Try, ...] | Throttled:

@@ -45,8 +45,8 @@ def test_a_flood_is_refused_with_what_is_left_of_the_wait() -> None:
     assert floods.refused(b"another", now=NOW, at=0.5) is None
 
 
-@pytest.mark.parametrize("at, is_refused", [(0.999, True), (1.0, False)])
-def test_after_a_second_the_database_is_asked(at: float, is_refused: bool) -> None:
+@pytest.mark.parametrize("at, is_refused", [(0.899, True), (0.9, False)])
+def test_before_a_second_is_over_the_database_is_asked(at: float, is_refused: bool) -> None:
     assert (flooded().refused(KEY, now=NOW, at=at) is not None) is is_refused
 
 
@@ -57,7 +57,26 @@ def test_a_flood_that_goes_on_costs_one_look_a_second() -> None:
 
     floods.note(KEY, HOUR, now=NOW, at=1.5)
 
-    assert floods.refused(KEY, now=NOW, at=2.4) is not None
+    assert floods.refused(KEY, now=NOW, at=2.3) is not None
+
+
+def test_when_memory_ends_one_try_of_a_flood_asks_the_database() -> None:
+    floods = flooded()
+
+    assert floods.refused(KEY, now=NOW, at=0.95) is None
+    floods.ask(KEY, at=0.95)
+
+    assert floods.refused(KEY, now=NOW, at=1.04) is not None
+    assert floods.refused(KEY, now=NOW, at=1.06) is None
+
+
+def test_who_comes_back_after_a_flood_is_not_held_up() -> None:
+    floods = flooded()
+
+    floods.ask(KEY, at=5.0)
+    floods.ask(b"another", at=5.0)
+
+    assert floods.refused(KEY, now=NOW, at=5.0) is None
 
 
 def test_a_flood_that_has_ended_is_forgotten() -> None:
@@ -85,7 +104,9 @@ def test_a_try_given_back_lets_the_database_decide() -> None:
     floods.forget(KEY)
     floods.forget(b"another")
 
-    assert floods.refused(KEY, now=NOW, at=0.1) is None
+    floods.ask(KEY, at=100.1)
+
+    assert floods.refused(KEY, now=NOW, at=100.1) is None
 
 
 def test_what_was_refused_from_memory_is_told_with_the_next_look() -> None:

@@ -124,7 +124,9 @@ class PasswordRoute(TwinlockRoute):
     def answer_early(self, request: HttpRequest) -> Response | None:
         """Refuse a network whose count is full, as `submit_password` would."""
         runtime = runtime_of(request)
-        throttled = runtime.login.turn_away(caller(request, runtime), now=runtime.clock())
+        throttled = runtime.login.turn_away(
+            caller(request, runtime), asks_next=False, now=runtime.clock()
+        )
         return None if throttled is None else too_many_tries(throttled)
 
 

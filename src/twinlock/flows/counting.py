@@ -103,16 +103,23 @@ class Counting:
             )
         return taken
 
-    def turn_away(self, caller: Caller, *, now: datetime) -> Throttled | None:
+    def turn_away(self, caller: Caller, *, asks_next: bool, now: datetime) -> Throttled | None:
         """Refuse the password of a network that floods us, without asking the database again.
 
         Only the network's own count refuses here, which knows of no account. A browser that
         may be known has another count.
+
+        Args:
+            asks_next: Whether who is not refused asks the database now, for the others as well.
         """
         if caller.known_browser is not None:
             return None
         network = self._digest("network", network_of(caller.ip))
-        return self._floods.refused(network, now=now, at=clock.monotonic())
+        at = clock.monotonic()
+        refused = self._floods.refused(network, now=now, at=at)
+        if refused is None and asks_next:
+            self._floods.ask(network, at=at)
+        return refused
 
     def take_password_tries_in_session(
         self, tx: Connection, user: User, caller: Caller, *, now: datetime

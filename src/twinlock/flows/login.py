@@ -80,9 +80,13 @@ class Login:
         """
         return self._parts.database.transaction_once(self._look_up, name, entry, caller, now=now)
 
-    def turn_away(self, caller: Caller, *, now: datetime) -> Throttled | None:
-        """Refuse a flood of passwords before anything else is done; on the event loop."""
-        return self._counting.turn_away(caller, now=now)
+    def turn_away(self, caller: Caller, *, asks_next: bool, now: datetime) -> Throttled | None:
+        """Refuse a flood of passwords before anything else is done; on the event loop.
+
+        Args:
+            asks_next: Whether `look_up` comes next for who is not refused.
+        """
+        return self._counting.turn_away(caller, asks_next=asks_next, now=now)
 
     def finish_password(
         self,

@@ -17,7 +17,11 @@ CAPACITY: Final = 4_096
 """Each of them was filled by as many tries as its limit allows, all counted in the database."""
 FLOOD: Final = 8
 """Refusals of one count within a second that make the next ones come from memory."""
-SECONDS: Final = 1.0
+SECONDS: Final = 0.9
+_PROBE_SECONDS: Final = 0.1
+"""How long the others still wait for the one try that asks the database again."""
+_LASTS_SECONDS: Final = 10.0
+"""How soon after a flood one refusal is enough to know it again."""
 _NOTHING: Final = timedelta(0)
 
 
@@ -69,7 +73,7 @@ class Floods:
                 one = _Refusing(now + wait, wait, since=at)
             self._refusing[key] = one
             one.ends_at, one.wait = now + wait, wait
-            is_flood = one.asked >= FLOOD and at - one.since < 2 * SECONDS
+            is_flood = one.asked >= FLOOD and at - one.since < _LASTS_SECONDS
             if at - one.since >= SECONDS:
                 one.since, one.asked = at, 0
             one.asked += 1
@@ -93,6 +97,15 @@ class Floods:
             one.asked += 1
             one.untold += 1
         return Throttled(min(left, one.wait), key)
+
+    def ask(self, key: bytes, *, at: float) -> None:
+        """Let the try that was not refused ask the database, and not all that come meanwhile."""
+        one = self._refusing.get(key)
+        if one is None:
+            return
+        with self._lock:
+            if one.until <= at < one.until + SECONDS:
+                one.until = at + _PROBE_SECONDS
 
     def forget(self, key: bytes) -> None:
         """Ask the database again, as a try was given back."""

@@ -40,7 +40,7 @@ async def submit_password(
     runtime: Runtime, submitted: Submitted, request: Request, *, now: datetime
 ) -> SignedIn | SecondFactorRequired | EnrollmentRequired | Denied | Throttled:
     """Check a password, and the code that came with it if one did, with exactly one hash."""
-    turned_away = runtime.login.turn_away(request.caller, now=now)
+    turned_away = runtime.login.turn_away(request.caller, asks_next=True, now=now)
     if turned_away is not None:
         return turned_away
     with runtime.hash_pool.place() as place:
