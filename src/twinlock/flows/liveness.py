@@ -29,8 +29,9 @@ class Liveness:
         From the token come ``acr``, ``amr``, ``auth_time`` and ``scope``; everything else is
         read, and the session must be alive and the account's.
         """
+        user = self._parts.database.reading(self._user_of_claims, claims, now=now)
         self._parts.database.prepare_inline()
-        return self._parts.database.reading(self._user_of_claims, claims, now=now)
+        return user
 
     def user_of_token_at_once(self, claims: AccessClaims, *, now: datetime) -> User | None:
         """Return the same on the event loop, if nothing has to be waited for.
