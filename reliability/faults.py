@@ -207,6 +207,8 @@ async def _try(
     crowd.start(CLIENTS)
     await asyncio.sleep(0.5)
     with fault.inject(stage):
+        while not await asyncio.to_thread(stage.server.readiness):
+            await asyncio.sleep(0.1)  # where the server itself has just been started
         await asyncio.sleep(BELIEVED_SECONDS + 1.5)
         until = time.monotonic() + seconds - BELIEVED_SECONDS
         while True:
