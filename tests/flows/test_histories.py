@@ -104,7 +104,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(is_right=st.booleans())
     def ask_for_a_token_with_the_password_alone(self, is_right: bool) -> None:
-        self.move_on(guess=not is_right)
+        self.move_on(guess=not is_right or self.is_disabled)
 
         answer = token(self.client, "johndoe", self.password if is_right else WRONG)
 
@@ -124,7 +124,7 @@ class Histories(RuleBasedStateMachine):
     ) -> None:
         code, is_good = self.some_answer(data)
         appended = appended and code.isdigit()
-        self.move_on(guess=not (is_right and is_good))
+        self.move_on(guess=self.is_disabled or not (is_right and is_good))
         code = self.shown(code)
         password = self.password if is_right else WRONG
 
@@ -151,7 +151,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def begin_a_login(self) -> None:
-        self.move_on()
+        self.move_on(guess=self.is_disabled)  # counts as a wrong password does
         body = {"username": "johndoe", "password": self.password}
 
         answer = self.client.post("/api/login", json=body)
@@ -285,7 +285,9 @@ class Histories(RuleBasedStateMachine):
         session = data.draw(st.sampled_from(self.sessions))
         phone = data.draw(st.sampled_from(self.phones))
         self.move_on()
+        self.remove_phone(session, phone)
 
+    def remove_phone(self, session: Session, phone: Phone) -> None:
         answer = self.client.delete(f"/api/factors/{phone.id}", headers=bearer(session.body))
 
         if not self.may_change(session):
@@ -441,25 +443,39 @@ class Histories(RuleBasedStateMachine):
         self.opened(body, acr=acr, proven_at=proven_at)
 
 
-def test_no_history_opens_more_than_was_proven(tmp_path: Path, migrated_sqlite: Path) -> None:
+def run_histories(
+    machine: type[Histories],
+    folder: Path,
+    migrated: Path,
+    *,
+    made: Callable[[House], House] = lambda house: house,
+    examples: int = 40,
+) -> None:
+    """Run random histories, each in a house of its own.
+
+    Args:
+        migrated: The database that each begins with a copy of.
+        made: Changes a house before it opens.
+    """
     numbers = itertools.count()
 
     def at_home() -> House:
-        folder = tmp_path / str(next(numbers))
-        folder.mkdir()
-        shutil.copyfile(migrated_sqlite, folder / "twinlock.sqlite3")
-        return House(folder / "data", f"sqlite:///{folder / 'twinlock.sqlite3'}")
-
-    class Here(Histories):
-        make_house = staticmethod(at_home)
+        home = folder / str(next(numbers))
+        home.mkdir()
+        shutil.copyfile(migrated, home / "twinlock.sqlite3")
+        return made(House(home / "data", f"sqlite:///{home / 'twinlock.sqlite3'}"))
 
     run_state_machine_as_test(
-        Here,
+        type("Here", (machine,), {"make_house": staticmethod(at_home)}),
         settings=settings(
-            max_examples=40,
+            max_examples=examples,
             stateful_step_count=25,
             deadline=None,
             derandomize=True,
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_no_history_opens_more_than_was_proven(tmp_path: Path, migrated_sqlite: Path) -> None:
+    run_histories(Histories, tmp_path, migrated_sqlite)
