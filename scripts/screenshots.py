@@ -22,6 +22,9 @@ from typing import Literal
 import uvicorn
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a file, too
+
+from scripts.console_pictures import photograph
 from twinlock.app import Twinlock
 from twinlock.login_server import create_app
 from twinlock.testing.authenticator import FakeAuthenticator
@@ -37,7 +40,7 @@ DESK, PHONE = (1120, 800), (390, 800)
 ON_A_PHONE = tuple(
     f"phone-{scheme}-{page}"
     for scheme in SCHEMES
-    for page in ("sign-in", "second-factor", "security")
+    for page in ("sign-in", "second-factor", "security", "admin-overview", "admin-account")
 )
 PEOPLE = {
     "desk-light": "marlene",
@@ -171,6 +174,7 @@ async def main(folder: Path) -> list[Path]:
             f"sqlite:///{scratch}/twinlock.sqlite3",
             base_url=f"http://localhost:{listener.getsockname()[1]}",
             service_name="Harbour Records",
+            invitations_enabled=True,
         )
         migrate(settings.database_url)
         initialise(settings, clock=clock)
@@ -187,6 +191,8 @@ async def main(folder: Path) -> list[Path]:
                 for scheme in SCHEMES:
                     for size in (DESK, PHONE):
                         await person(studio, scheme, size)
+                sizes = {"desk": DESK, "phone": PHONE}
+                await photograph(studio, SCHEMES, sizes, PASSWORD, press)
                 await browser.close()
         finally:
             server.should_exit = True

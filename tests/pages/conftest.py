@@ -51,6 +51,7 @@ def local(tmp_path: Path, migrated_sqlite: Path, listener: socket.socket) -> Hou
         f"sqlite:///{database}",
         base_url=f"http://localhost:{port}",
         service_name="Harbour Records",
+        invitations_enabled=True,
     )
 
 

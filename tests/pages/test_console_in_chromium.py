@@ -1,6 +1,7 @@
 """The console in a real browser, in both schemes and both directions, judged by axe."""
 
 import socket
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +16,9 @@ from tests.pages.chromium import (
     serving,
 )
 from tests.support.house import PASSWORD, House
+from twinlock.flows import mailing
+from twinlock.mail import store as outbox
+from twinlock.mail.letters import Kind, Letter
 from twinlock.testing.authenticator import FakeAuthenticator
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -56,7 +60,21 @@ async def look_around(walk: Walk) -> None:
     await walk.page.locator("form[action$=delete] button").click()
     await walk.page.locator("#note").wait_for()
     await walk.check("admin-delete-denied")
-    await walk.go(f"/admin/accounts/{marlene}/roles", "admin-roles")
+    for action in ("roles", "name", "email", "disable"):
+        await walk.go(f"/admin/accounts/{marlene}/{action}", f"admin-{action}")
+    await walk.go("/admin/invitations", "admin-invitations-empty")
+    await walk.go("/admin/invitations/new", "admin-invite")
+    await walk.page.fill("#email", "kofi@example.com")
+    await walk.page.fill("#username", "kofi asante")
+    await walk.page.locator("form[action$=new] button").click()
+    await walk.page.locator("#note").wait_for()
+    await walk.check("admin-invite-denied")
+    await walk.page.fill("#username", "kofi.a")
+    await walk.page.locator("form[action$=new] button").click()
+    await walk.page.locator("table").wait_for()
+    await walk.check("admin-invitations")
+    kofi = walk.house.account("kofi.a").subject
+    await walk.go(f"/admin/invitations/{kofi}/revoke", "admin-invitation-revoke")
     await walk.go("/admin/events", "admin-events")
     await walk.page.locator("details summary").first.click()
     await walk.check("admin-event-open")
@@ -66,8 +84,32 @@ async def look_around(walk: Walk) -> None:
     await walk.page.locator("form[action$=rotate] button").click()
     await walk.page.locator("#note").wait_for()
     await walk.check("admin-keys-rotated")
+    refuse_a_mail(walk.house)
     await walk.go("/admin/mail", "admin-mail")
+    await walk.go("/admin/mail?state=given_up", "admin-mail-given-up")
+    await walk.page.locator("form[action$=again] button").click()
+    await walk.page.locator("#note").wait_for()
+    await walk.check("admin-mail-again")
     await set_a_policy(walk)
+
+
+def refuse_a_mail(house: House) -> None:
+    """Let a mail server have refused a notice."""
+    parts, now = house.runtime.parts, house.now
+    house.runtime.delivery.close()
+    letter = Letter(Kind.TEST, "m.oduya@example.com", {"at": "now"})
+    parts.database.transaction(
+        mailing.post,
+        parts,
+        letter,
+        subject=house.account("m.oduya").subject,
+        lifetime=timedelta(days=1),
+        now=now,
+    )
+    for mail in parts.database.reading(outbox.list_due, now=now, limit=50):
+        if mail.kind == Kind.TEST:
+            why = "550 5.1.1 mailbox unavailable"
+            parts.database.transaction(outbox.give_up, mail, why=why, now=now)
 
 
 async def set_a_policy(walk: Walk) -> None:

@@ -9,7 +9,9 @@ from fastapi.testclient import TestClient
 from scripts import messages
 from tests.pages.browser import Browser
 from tests.support.house import House
+from twinlock.audit.events import EventType
 from twinlock.core.languages import LANGUAGES
+from twinlock.pages.admin import happenings
 from twinlock.pages.texts import catalogues, language_for
 
 FIELD = re.compile(r"%\(\w+\)s|\{\w+\}")
@@ -104,3 +106,7 @@ def test_a_logo_that_is_no_picture_stops_the_start(sqlite_house: House, tmp_path
 
     with pytest.raises(Exception, match=r"neither \.svg"):
         sqlite_house.again(pages_logo=odd)
+
+
+def test_the_console_has_a_sentence_for_every_event() -> None:
+    assert [type_ for type_ in EventType if type_ not in happenings.SENTENCES] == []
