@@ -150,7 +150,8 @@ def test_a_revoked_token_is_rarely_looked_at(
     for _ in range(50):
         assert client.get("/users/me", headers=headers).status_code == 401
 
-    assert 0 < costs.hops <= 25
+    assert costs.hops <= 25
+    assert costs.hops > 0 or house.database.is_sqlite  # which reads without a hop
 
 
 def test_who_finds_no_place_in_the_queue_is_counted_nowhere(
@@ -166,6 +167,7 @@ def test_who_finds_no_place_in_the_queue_is_counted_nowhere(
             places.enter_context(house.runtime.hash_pool.place())
         answers = [
             client.post("/api/login", json={"username": "johndoe", "password": "wrong"}),
+            client.post("/api/login", content=b"{ not read at all"),
             client.post(
                 "/token", data={"grant_type": "password", "username": "johndoe", "password": "x"}
             ),
@@ -177,7 +179,7 @@ def test_who_finds_no_place_in_the_queue_is_counted_nowhere(
         ]
 
     assert begun.status_code == 200
-    assert [(one.status_code, one.headers["retry-after"]) for one in answers] == [(503, "2")] * 3
+    assert [(one.status_code, one.headers["retry-after"]) for one in answers] == [(503, "2")] * 4
     assert (costs.commits, costs.hops) == (0, 0)
 
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 from fastapi import Request as HttpRequest
 from fastapi import Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 
@@ -122,8 +123,9 @@ class PasswordRoute(TwinlockRoute):
     """A route that takes passwords, and turns a flood of them away unread."""
 
     def answer_early(self, request: HttpRequest) -> Response | None:
-        """Refuse a network whose count is full, as `submit_password` would."""
+        """Refuse whom `submit_password` would: who finds no place, or a network that is full."""
         runtime = runtime_of(request)
+        runtime.hash_pool.require_place()
         throttled = runtime.login.turn_away(
             caller(request, runtime), asks_next=False, now=runtime.clock()
         )
@@ -144,7 +146,9 @@ async def log_in(
         case SignedIn() as signed_in:
             return with_cookies(runtime, SignedInOut.of(signed_in), signed_in)
         case SecondFactorRequired() as required:
-            return SecondFactorRequiredOut.of(required)
+            told = SecondFactorRequiredOut.of(required)
+            # As it is: FastAPI would check it against the three things that may come here.
+            return JSONResponse(told.model_dump(mode="json", exclude_none=True))
         case Throttled() as throttled:
             return too_many_tries(throttled)
         case EnrollmentRequired() as enrollment:

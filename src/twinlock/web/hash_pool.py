@@ -23,6 +23,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 WAITING_PER_THREAD: Final = 32
+_ALL_TAKEN: Final = "every place in the queue for password hashes is taken"
 _CPU_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 _NICENESS: Final = 10  # steps of politeness (nice) below the threads that answer requests
 
@@ -113,8 +114,17 @@ class HashPool:
         if self._crew.pid != os.getpid():
             self._crew = _Crew(self.places)  # forked: the threads stayed with the parent
         if not self._crew.enter():
-            raise HashQueueFullError("every place in the queue for password hashes is taken")
+            raise HashQueueFullError(_ALL_TAKEN)
         return Place(self._crew, self.threads)
+
+    def require_place(self) -> None:
+        """Find out, before anything is read, whether somebody could wait for a hash now.
+
+        Raises:
+            HashQueueFullError: Every place is taken.
+        """
+        if self._crew.taken >= self.places and self._crew.pid == os.getpid():
+            raise HashQueueFullError(_ALL_TAKEN)
 
     def run_blocking(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run *work* right here: for the command line, which has nobody else to wait for."""
