@@ -146,6 +146,10 @@ class Book:
         if was_done:
             visitor.sessions += 1
         status = await try_again(visitor, code)
+        if status != 200 and step is not None and step < step_now() - 1:
+            visitor.tokens = None  # its time ended while it was shown
+            self._report.count("settled too late to repeat a code")
+            return
         self._settled("code", was_done=was_done)
         if was_done:
             self._report.expect(status != 200, f"{visitor.name}: a code was accepted twice")

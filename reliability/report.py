@@ -31,6 +31,7 @@ class Report:
         self.count("checks")
         if not holds:
             self.broken.append(otherwise)
+            print(f"  BROKEN: {otherwise}", flush=True)
         return holds
 
     def progress(self) -> None:
