@@ -34,7 +34,9 @@ FIND_CREDENTIALS = (
     .order_by(passkey.c.created_at, passkey.c.authenticator_id)
 )
 GET_CREDENTIAL = select(passkey).where(passkey.c.credential_id == bindparam("credential"))
-INSERT_CREDENTIAL = insert(passkey).ext(on_conflict("DO NOTHING"))
+INSERT_CREDENTIAL = (
+    insert(passkey).ext(on_conflict("DO NOTHING")).returning(passkey.c.authenticator_id)
+)
 # WebAuthn Level 3 section 6.1.1: an authenticator without a counter says 0 each time.
 NOTE_ASSERTION = (
     update(passkey)
@@ -109,7 +111,7 @@ def insert_credential(tx: Connection, new: NewPasskey) -> bool:
         "last_challenge": None,
         "created_at": new.created_at,
     }
-    return tx.execute(INSERT_CREDENTIAL, row).rowcount == 1
+    return tx.execute(INSERT_CREDENTIAL, row).first() is not None
 
 
 def note_assertion(
