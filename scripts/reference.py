@@ -64,9 +64,10 @@ COMMANDS_INTRODUCTION = """\
 
 - Every command reads the [settings](settings.md), and has `--json` for programs.
 - Exit codes: 0 done, 1 refused, 2 wrong usage. Results go to standard output, everything else to
-  standard error.
+  standard error; with `--json` a refusal without a result is `{"error": …}` on standard output.
 - Passwords come from a prompt or with `--password-stdin`, never from an argument.
-- What cannot be taken back is asked about first, and not asked about with `--yes`.
+- What cannot be taken back is asked about first at a terminal, and not asked about with `--yes`. A
+  script is taken at its word; only `secret rotate --drop-old` wants its `--yes` there as well.
 - Commands may be run while servers run: these see what was changed at their next request.
 """
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ class Cli:
 
     def __call__(self, *arguments: str, input: str | bytes | None = None) -> Result:  # noqa: A002
         """Run a command; whatever it answers."""
-        result = CliRunner().invoke(app, arguments, input=input)
+        result = copy_context().run(CliRunner().invoke, app, arguments, input=input)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result

@@ -111,16 +111,10 @@ def test_an_older_database_is_brought_up_to_date(cli: Cli) -> None:
 
 
 def test_after_a_restore_nobody_stays_signed_in(cli: Cli) -> None:
-    ended = cli.json("db", "restored", "--yes")
+    ended = cli.json("db", "restored")
 
     assert ended == dict.fromkeys(("sessions", "pending", "devices", "mails", "recovery_codes"), 0)
     assert EventType.DATABASE_RESTORED in events(cli)
-
-
-def test_a_restore_is_not_noted_without_a_yes(cli: Cli) -> None:
-    cli.refused("db", "restored", code=2)
-
-    assert EventType.DATABASE_RESTORED not in events(cli)
 
 
 # --- key --------------------------------------------------------------------------------------
@@ -153,15 +147,6 @@ def test_the_key_that_signs_is_not_retired(cli: Cli) -> None:
     (first,) = cli.json("key", "list")["keys"]
 
     assert "key rotate" in cli.refused("key", "retire", first["kid"], "--yes")
-
-
-def test_retiring_asks_first(cli: Cli) -> None:
-    (first,) = cli.json("key", "list")["keys"]
-    cli.done("key", "rotate")
-
-    cli.refused("key", "retire", first["kid"], code=2)
-
-    assert "retired" not in [key["state"] for key in cli.json("key", "list")["keys"]]
 
 
 def test_no_private_key_is_ever_listed(cli: Cli) -> None:

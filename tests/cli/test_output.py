@@ -1,6 +1,7 @@
 """What commands print, ask and read."""
 
 import json
+from contextvars import copy_context
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -58,7 +59,7 @@ def test_a_refusal_is_one_sentence_on_standard_error(capsys: pytest.CaptureFixtu
 
 
 def ask(command: typer.Typer, *arguments: str, given: str | bytes = "") -> tuple[int, str, str]:
-    result = CliRunner().invoke(command, arguments, input=given)
+    result = copy_context().run(CliRunner().invoke, command, arguments, input=given)
     return result.exit_code, result.stdout, result.stderr
 
 
@@ -91,11 +92,38 @@ def test_yes_answers_the_question(asking: typer.Typer) -> None:
     assert ask(asking, "--yes") == (0, "done\n", "")
 
 
-def test_without_a_terminal_a_question_is_wrong_usage(asking: typer.Typer) -> None:
-    code, shown, told = ask(asking, given="y\n")
+def test_a_script_is_taken_at_its_word(asking: typer.Typer) -> None:
+    assert ask(asking, given="n\n") == (0, "done\n", "")
+
+
+def test_what_is_never_silent_is_wrong_usage_without_a_terminal() -> None:
+    app = output.single()
+
+    @app.command()
+    def drop(*, yes: output.Yes = False) -> None:
+        """Drop."""
+        output.confirm("Really?", yes=yes, never_silent=True)
+
+    code, shown, told = ask(app, given="y\n")
 
     assert (code, shown) == (2, "")
     assert "--yes" in told
+
+
+def test_a_refusal_is_json_for_who_asked_for_json() -> None:
+    app = output.single()
+
+    @app.command()
+    def refused(*, as_json: output.Json = False) -> None:
+        """Refuse."""
+        output.refuse("There is no such thing.")
+
+    assert ask(app) == (1, "", "twinlock: There is no such thing.\n")
+    assert ask(app, "--json") == (
+        1,
+        '{"error": "There is no such thing."}\n',
+        "twinlock: There is no such thing.\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -229,8 +229,7 @@ def test_setting_nothing_is_wrong_usage(johndoe: Cli) -> None:
     assert "Say what to set" in johndoe.refused("user", "set", "johndoe", code=2)
 
 
-def test_roles_change_only_when_it_is_confirmed(johndoe: Cli) -> None:
-    johndoe.refused("user", "set", "johndoe", "--add-role", "staff", code=2)
+def test_roles_are_added_and_removed(johndoe: Cli) -> None:
     before = johndoe.json("user", "show", "johndoe")["roles"]
 
     changes = ("--add-role", "staff", "--add-role", "admin", "--remove-role", "absent")
@@ -289,13 +288,10 @@ def test_deletion_is_confirmed_by_a_person(house_cli: Cli) -> None:
     assert "johndoe" not in house_cli.done("user", "list")
 
 
-def test_deletion_by_a_script_needs_yes(johndoe: Cli) -> None:
-    johndoe.refused("user", "delete", "johndoe", code=2)
-    there = "johndoe" in johndoe.done("user", "list")
+def test_a_script_deletes_without_being_asked(johndoe: Cli) -> None:
+    deleted = johndoe.json("user", "delete", "johndoe")
 
-    deleted = johndoe.json("user", "delete", "johndoe", "--yes")
-
-    assert (there, deleted["deleted"]) == (True, True)
+    assert deleted["deleted"] is True
     assert "johndoe" not in johndoe.done("user", "list")
     assert sign_in(johndoe) == 400
 

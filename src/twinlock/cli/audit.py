@@ -114,7 +114,10 @@ def export_events(
         ExportFormat.JSONL
     ),
     since: Since = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", callback=output.note_json, help="The same as --format jsonl."),
+    ] = False,
 ) -> None:
     """Write events to standard output, the oldest first."""
     oldest = _read_since(since)

@@ -67,7 +67,11 @@ def enroll_factor(
     uri: Annotated[bool, typer.Option("--uri", help="Show the otpauth URI as well.")] = False,
     as_json: Annotated[
         bool,
-        typer.Option("--json", help="Print a line of JSON at each step; read codes from stdin."),
+        typer.Option(
+            "--json",
+            callback=output.note_json,
+            help="Print a line of JSON at each step; read codes from stdin.",
+        ),
     ] = False,
 ) -> None:
     """Enroll an authenticator for an account, its owner beside you.

@@ -5,11 +5,14 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 
+from twinlock.cli.output import answered
+
 
 def print_line(facts: Mapping[str, object]) -> None:
     """Print one object at once, in ASCII: nothing in it can steer a terminal."""
     sys.stdout.write(json_line(facts))
     sys.stdout.flush()
+    answered()
 
 
 def json_line(facts: Mapping[str, object]) -> str:

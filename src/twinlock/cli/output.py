@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Annotated, Final, NoReturn
 
@@ -26,7 +27,21 @@ if sys.platform != "win32":
 REFUSED: Final = 1
 USAGE: Final = 2
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_answers_program: Final = ContextVar("answers_program", default=False)
+
+
+def note_json(value: bool) -> bool:  # noqa: FBT001 - called by typer
+    """Have `refuse` answer programs as well, once ``--json`` was given."""
+    _answers_program.set(value)
+    return value
+
+
+def answered() -> None:
+    """Note that a program has its answer: a refusal after that is told by the exit code."""
+    _answers_program.set(False)
+
+
+Json = Annotated[bool, typer.Option("--json", callback=note_json, help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 PasswordStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")
@@ -87,6 +102,7 @@ def show(facts: object, *lines: str, as_json: bool) -> None:
     """
     if as_json:
         typer.echo(json.dumps(facts, indent=2, default=_as_json))
+        answered()
     else:
         for line in lines:
             typer.echo(line)
@@ -113,7 +129,12 @@ def note(line: str) -> None:
 
 
 def refuse(sentence: str, *, code: int = REFUSED) -> NoReturn:
-    """End the command with *sentence*, which says what is wrong and what to do."""
+    """End the command with *sentence*, which says what is wrong and what to do.
+
+    With ``--json`` standard output gets ``{"error": sentence}`` as well, if nothing was shown.
+    """
+    if _answers_program.get():
+        typer.echo(json.dumps({"error": sentence}))
     note(f"twinlock: {sentence}")
     raise typer.Exit(code)
 
@@ -128,12 +149,22 @@ def advice(error: TwinlockError) -> str:
     return str(error) or type(error).__name__
 
 
-def confirm(question: str, *, yes: bool) -> None:
-    """Ask whether to go on; end the command when the answer is no, or when nobody can answer."""
+def confirm(question: str, *, yes: bool, never_silent: bool = False) -> None:
+    """Ask whether to go on, and end the command when the answer is no.
+
+    A script is taken at its word: nobody is there who could have mistyped.
+
+    Args:
+        question: What is lost, and whether to go on.
+        yes: Whether it was answered by ``--yes``.
+        never_silent: Whether a script has to say so as well.
+    """
     if yes:
         return
     if not sys.stdin.isatty():
-        refuse(f"{question} There is nobody to ask: add --yes.", code=USAGE)
+        if never_silent:
+            refuse(f"{question} There is nobody to ask: add --yes.", code=USAGE)
+        return
     if not typer.confirm(question, err=True):
         refuse("Nothing was done.")
 

@@ -93,7 +93,7 @@ def _drop_old(
             f"{lost} To drop them, remove all but the first from TWINLOCK_SECRET_KEYS everywhere, "
             "and restart every server."
         )
-    output.confirm(f"{lost} Remove the old keys for good?", yes=yes)
+    output.confirm(f"{lost} Remove the old keys for good?", yes=yes, never_silent=True)
     dropped = rotation.drop_old_keys(path, newest, output.caller(), now=now)
     output.show({"dropped": dropped}, f"{dropped} old keys were removed.", as_json=json)
 
