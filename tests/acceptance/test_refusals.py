@@ -110,3 +110,19 @@ def test_a_step_up_to_a_passkey_offers_nothing_weaker(home: Home) -> None:
     }
     stepped = home.client.post("/api/reauthenticate/passkey", json=answer, headers=headers)
     assert stepped.json()["acr"] == "phr"
+
+
+def test_a_step_up_to_a_passkey_takes_nothing_weaker(home: Home) -> None:
+    key = FakeAuthenticator()
+    tokens = home.house.enroll_passkey(home.client, key, home.john.tokens)
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    begun = home.client.post("/api/reauthenticate", json={"acr": "phr"}, headers=headers).json()
+    code = home.code()
+    answer = {"reauthentication": begun["reauthentication"], "answer": code}
+
+    refused = home.client.post("/api/reauthenticate/totp", json=answer, headers=headers)
+    again = home.client.post("/api/reauthenticate/totp/begin", json=answer, headers=headers)
+
+    assert (refused.status_code, again.status_code) == (401, 401)
+    handle = home.begin()
+    assert home.answer(handle, code).status_code == 200  # nothing was spent

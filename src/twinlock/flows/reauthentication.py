@@ -197,8 +197,7 @@ class Reauthentication:
         if isinstance(factors, Authenticators):
             offered, state = self._verifying.offer(tx, factors, begun, now=now)
             begun = replace(begun, state=state)
-        if acr is Acr.PHR:
-            offered = tuple(one for one in offered if self._is_phishing_resistant(one.method))
+        offered = tuple(one for one in offered if self._serves(one.method, acr))
         pending_store.insert_pending(tx, begun)
         pending_store.delete_oldest(tx, begun, kept=self._parts.lifetimes.max_pending)
         return ReauthenticationBegun(handle, offered)
@@ -218,7 +217,7 @@ class Reauthentication:
             return found
         begun, account = found
         factors = self._verifying.factors_of(tx, account)
-        if not isinstance(factors, Authenticators):
+        if not isinstance(factors, Authenticators) or not self._serves(method, begun.acr):
             return Denied()
         return self._verifying.begin_again(tx, account, factors, begun, method, caller, now=now)
 
@@ -226,6 +225,9 @@ class Reauthentication:
         if isinstance(factors, NoSecondFactor):
             return False
         return any(map(self._is_phishing_resistant, factors.methods))
+
+    def _serves(self, method: str, acr: Acr | None) -> bool:
+        return acr is not Acr.PHR or self._is_phishing_resistant(method)
 
     def _is_phishing_resistant(self, method: str) -> bool:
         factor = self._parts.factors.get(method)
@@ -298,6 +300,10 @@ class Reauthentication:
         if not isinstance(factors, Authenticators):
             reason = Reason.SEAL_BROKEN if isinstance(factors, SealBroken) else Reason.WRONG
             return self._deny(tx, user, Rejected(reason), caller, method, now=now)
+        if not self._serves(method, begun.acr):
+            return self._deny(
+                tx, user, Rejected(Reason.METHOD_NOT_AVAILABLE), caller, method, now=now
+            )
         taken = self._counting.take_second_factor_try(
             tx, account.subject, caller, method=method, now=now
         )
