@@ -89,7 +89,7 @@ def test_the_search_finds_names_and_addresses_by_their_beginning(
         ("mary", "mary@example.com"),
         ("jo_hn", "y@example.com"),
     ]:
-        house.create(name, email=email)
+        house.create(name, email=email, full_name=f"A {name}")
 
     def find(search: str, limit: int = 50) -> list[str]:
         found: list[str] = []
@@ -102,8 +102,8 @@ def test_the_search_finds_names_and_addresses_by_their_beginning(
             params["cursor"] = page["next_cursor"]
 
     for limit in (1, 2, 50):
-        assert find("jo", limit) == ["jo_hn", "joan", "John", "zoe"]
-        assert find("JOHN", limit) == ["John"]
+        assert find("jo", limit) == ["jo_hn", "joan", "John", "zoe", "root"]
+        assert find("JOHN", limit) == ["John", "root"]  # called John Doe
         assert find("jo_", limit) == ["jo_hn"]
         assert find("%", limit) == []
     assert find("mary@exam") == ["mary"]

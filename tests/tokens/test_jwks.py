@@ -76,7 +76,7 @@ def test_a_missing_client_is_told_with_what_to_install(monkeypatch: pytest.Monke
     monkeypatch.setattr("sys.path", [])
     monkeypatch.delitem(sys.modules, "httpx2", raising=False)
 
-    with pytest.raises(ConfigurationError, match=r"pip install twinlock\[verifier\]"):
+    with pytest.raises(ConfigurationError, match=r"pip install 'twinlock\[verifier\]'"):
         jwks.require_client()
 
 

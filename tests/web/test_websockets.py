@@ -377,6 +377,7 @@ def test_what_breaks_a_check_closes(line: Line) -> None:
     with line.connect(headers=header) as socket:
         socket.receive_text()
 
+        line.house.runtime.parts.database.close()  # or a read on the event loop would do
         line.house.runtime.workers.close()
         line.house.runtime.sight._seen.forget_all()
 
