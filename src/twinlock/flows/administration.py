@@ -341,19 +341,19 @@ class Administration:
             self._record(tx, EventType.ACCOUNT_ENABLED, account.subject, caller, now=now)
         return done
 
-    def _delete(
-        self, tx: Connection, account: Account, caller: Caller, *, now: datetime
-    ) -> _Done | Refused:
+    def _delete(self, tx: Connection, account: Account, caller: Caller, *, now: datetime) -> _Done:
         if ADMIN in account.roles:
             installation.lock_admins(tx)
+        self._counting.unlock(tx, account.subject)
         done = self._advance(tx, account, now=now)
-        if isinstance(done, _Done):
-            self._changes.remove_every_factor(tx, account)
-            accounts.close_subject(tx, account.subject, now=now)
-            accounts.delete_account(tx, account.host_id)
-            self._counting.forget(tx, account.subject)
-            self._keep_admins(tx, account)
-            self._record(tx, EventType.ACCOUNT_DELETED, account.subject, caller, now=now)
+        if isinstance(done, Refused):
+            raise UndoneError(done)  # its counts stay
+        self._changes.remove_every_factor(tx, account)
+        accounts.close_subject(tx, account.subject, now=now)
+        accounts.delete_account(tx, account.host_id)
+        self._counting.forget(tx, account.subject)
+        self._keep_admins(tx, account)
+        self._record(tx, EventType.ACCOUNT_DELETED, account.subject, caller, now=now)
         return done
 
     def _unlock(self, tx: Connection, account: Account, caller: Caller, *, now: datetime) -> None:
