@@ -10,8 +10,7 @@ from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
 from twinlock.accounts.password_check import NewHash, RightPassword
 from twinlock.accounts.password_policy import PasswordProblem
-from twinlock.audit import store as audit
-from twinlock.audit.events import Caller, Event, EventType
+from twinlock.audit.events import Caller, EventType
 from twinlock.core.principal import User
 from twinlock.core.proof import Continued, Reason, Rejected, SubjectId
 from twinlock.flows import mailing
@@ -20,6 +19,7 @@ from twinlock.flows.counting import Counting
 from twinlock.flows.demands import demands_of
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, Refused, SignedIn, StepUpRequired, Throttled
+from twinlock.flows.own_acts import record_own
 from twinlock.flows.parts import Parts
 from twinlock.flows.policing import Named, PasswordPolicy
 from twinlock.mail.letters import Kind
@@ -151,7 +151,7 @@ class AccountManagement:
             accounts.set_language(tx, account.host_id, change.language)
             account = replace(account, language=change.language)
         marked = sessions.mark_changed(tx, user.id)
-        self._record(tx, EventType.ACCOUNT_CHANGED, user, caller, now=now)
+        record_own(tx, EventType.ACCOUNT_CHANGED, user, caller, now=now)
         return account, marked
 
     def _begin_password_change(
@@ -192,7 +192,7 @@ class AccountManagement:
         now: datetime,
     ) -> Replaced | StepUpRequired | Refused | Denied:
         if isinstance(outcome, Rejected) or new_hash is None:
-            self._record(
+            record_own(
                 tx,
                 EventType.PASSWORD_CHANGE_DENIED,
                 user,
@@ -227,28 +227,6 @@ class AccountManagement:
             expires_at=None,
             now=now,
         )
-        self._record(tx, EventType.PASSWORD_CHANGED, user, caller, now=now)
+        record_own(tx, EventType.PASSWORD_CHANGED, user, caller, now=now)
         mailing.notify(tx, self._parts, allowed.account, Kind.PASSWORD_CHANGED, now=now)
         return replaced
-
-    def _record(
-        self,
-        tx: Connection,
-        type_: EventType,
-        user: User,
-        caller: Caller,
-        *,
-        reason: Reason | None = None,
-        now: datetime,
-    ) -> None:
-        audit.record(
-            tx,
-            Event(
-                type_,
-                now,
-                caller,
-                subject=user.id,
-                session_id=user.session_id,
-                reason=reason,
-            ),
-        )

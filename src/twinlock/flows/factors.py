@@ -9,10 +9,9 @@ from sqlalchemy import Connection
 
 from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
-from twinlock.audit import store as audit
-from twinlock.audit.events import Caller, Event, EventType
+from twinlock.audit.events import Caller, EventType
 from twinlock.core.principal import User
-from twinlock.core.proof import Acr, Continued, NoSecondFactor, Reason, SubjectId
+from twinlock.core.proof import Acr, Continued, NoSecondFactor, SubjectId
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import (
     Authenticator,
@@ -28,6 +27,7 @@ from twinlock.flows.demands import demands_of
 from twinlock.flows.enrolling import tell_of_factor
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, Refused, SignedIn, StepUpRequired
+from twinlock.flows.own_acts import record_own
 from twinlock.flows.parts import Parts
 from twinlock.flows.verifying import Verifying
 from twinlock.mail.letters import Kind
@@ -166,7 +166,7 @@ class FactorManagement:
         if one is None:
             return NOT_FOUND
         authenticators.rename_authenticator(tx, user.id, authenticator_id, label=label)
-        self._record(
+        record_own(
             tx,
             EventType.FACTOR_RENAMED,
             user,
@@ -211,7 +211,7 @@ class FactorManagement:
             factor.remove(tx, user.id, removed.id)
         if not left:
             self._parts.recovery_codes.remove_all(tx, user.id)
-        self._record(
+        record_own(
             tx,
             EventType.FACTOR_REMOVED,
             user,
@@ -267,7 +267,7 @@ class FactorManagement:
         if isinstance(changed, Denied):
             return changed
         codes = self._parts.recovery_codes.create(tx, user.id, now=now)
-        self._record(tx, EventType.RECOVERY_CODES_CREATED, user, caller, now=now)
+        record_own(tx, EventType.RECOVERY_CODES_CREATED, user, caller, now=now)
         mailing.notify(tx, self._parts, allowed.account, Kind.RECOVERY_CODES_CREATED, now=now)
         return _Changed(changed, recovery_codes=codes)
 
@@ -277,32 +277,6 @@ class FactorManagement:
             return done
         signed_in = self._changes.tell(done.replaced, now=now)
         return FactorsChanged(signed_in, done.authenticator, done.recovery_codes)
-
-    def _record(
-        self,
-        tx: Connection,
-        type_: EventType,
-        user: User,
-        caller: Caller,
-        *,
-        method: str | None = None,
-        reason: Reason | None = None,
-        details: Mapping[str, str | int | Sequence[str]] | None = None,
-        now: datetime,
-    ) -> None:
-        audit.record(
-            tx,
-            Event(
-                type_,
-                now,
-                caller,
-                subject=user.id,
-                session_id=user.session_id,
-                method=method,
-                reason=reason,
-                details=details or {},
-            ),
-        )
 
 
 def describe_all(

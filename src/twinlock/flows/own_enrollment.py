@@ -1,18 +1,17 @@
 """Enrolling one more authenticator, in a session that has just shown who it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from twinlock.accounts import store as accounts
-from twinlock.audit import store as audit
-from twinlock.audit.events import Caller, Event, EventType
+from twinlock.audit.events import Caller, EventType
 from twinlock.core.clock import in_order
 from twinlock.core.errors import SealBrokenError
 from twinlock.core.principal import User
-from twinlock.core.proof import Continued, Reason, Rejected
+from twinlock.core.proof import Continued, Rejected
 from twinlock.core.secrets import digest, new_secret
 from twinlock.factors.authenticators.store import Authenticator
 from twinlock.factors.protocol import Factor
@@ -37,6 +36,7 @@ from twinlock.flows.enrolling import (
 from twinlock.flows.factors import FactorsChanged
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, Refused, StepUpRequired
+from twinlock.flows.own_acts import record_own
 from twinlock.flows.parts import Parts
 from twinlock.flows.verifying import Verifying
 from twinlock.mail.letters import Kind
@@ -157,7 +157,7 @@ class OwnEnrollment:
         pending_store.insert_pending(tx, begun)
         pending_store.set_state(tx, begun.digest, state=sealed)
         pending_store.delete_oldest(tx, begun, kept=self._parts.lifetimes.max_pending)
-        self._record(
+        record_own(
             tx, EventType.FACTOR_ENROLLMENT_BEGUN, user, caller, method=factor.method, now=now
         )
         return EnrollmentBegun(handle, lifetime, begun_with.options)
@@ -210,7 +210,7 @@ class OwnEnrollment:
             return ENROLLMENT_OVER
         confirmed = confirm(tx, factor, user.id, state, answer, label, now=now)
         if isinstance(confirmed, Rejected):
-            self._record(
+            record_own(
                 tx,
                 EventType.FACTOR_ENROLLMENT_DENIED,
                 user,
@@ -224,7 +224,7 @@ class OwnEnrollment:
         recovery_codes: Sequence[str] = ()
         if not allowed.authenticators:
             recovery_codes = self._parts.recovery_codes.create(tx, user.id, now=now)
-        self._record(
+        record_own(
             tx,
             EventType.FACTOR_ENROLLED,
             user,
@@ -247,29 +247,3 @@ class OwnEnrollment:
             return changed
         tell_of_factor(tx, self._parts, allowed.account, Kind.FACTOR_ADDED, enrolled, now=now)
         return _Enrolled(changed, enrolled, recovery_codes)
-
-    def _record(
-        self,
-        tx: Connection,
-        type_: EventType,
-        user: User,
-        caller: Caller,
-        *,
-        method: str | None = None,
-        reason: Reason | None = None,
-        details: Mapping[str, str | int | Sequence[str]] | None = None,
-        now: datetime,
-    ) -> None:
-        audit.record(
-            tx,
-            Event(
-                type_,
-                now,
-                caller,
-                subject=user.id,
-                session_id=user.session_id,
-                method=method,
-                reason=reason,
-                details=details or {},
-            ),
-        )

@@ -8,31 +8,27 @@ from sqlalchemy import Connection
 from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
 from twinlock.accounts.password_check import RightPassword
-from twinlock.audit import store as audit
-from twinlock.audit.events import Caller, Event, EventType
+from twinlock.audit.events import Caller, EventType
 from twinlock.core.clock import in_order
 from twinlock.core.principal import User
 from twinlock.core.proof import (
     Acr,
-    AuthenticationContext,
-    Continued,
     NoSecondFactor,
     Reason,
     Rejected,
     Verified,
-    context_of,
 )
 from twinlock.core.secrets import digest, new_secret
 from twinlock.factors.authenticators.store import Authenticators, AwaitsEnrollment, SealBroken
 from twinlock.flows.counting import Counting
 from twinlock.flows.opening import Opening
-from twinlock.flows.outcomes import Denied, IssuedTokens, Offered, Refused, SignedIn, Throttled
+from twinlock.flows.outcomes import Denied, Offered, Refused, SignedIn, Throttled
+from twinlock.flows.own_acts import record_own
 from twinlock.flows.parts import Parts
+from twinlock.flows.stepping_up import CookieChange, SteppedUp, SteppingUp
 from twinlock.flows.verifying import Verifying
 from twinlock.pending import store as pending_store
 from twinlock.pending.store import Pending, Purpose
-from twinlock.sessions import store as sessions
-from twinlock.sessions.policy import Session
 from twinlock.throttle.store import Try
 
 PASSWORD = "password"
@@ -68,13 +64,6 @@ class _Counted:
     taken: Try
 
 
-@dataclass(frozen=True, slots=True)
-class _SteppedUp:
-    session: Session
-    account: Account
-    context: AuthenticationContext
-
-
 class Reauthentication:
     """Steps up the session of a signed-in account, and no other session of it.
 
@@ -88,7 +77,7 @@ class Reauthentication:
         self._parts = parts
         self._counting = counting
         self._verifying = verifying
-        self._opening = opening
+        self._stepping_up = SteppingUp(parts, opening)
 
     def begin(
         self, user: User, acr: Acr | None, caller: Caller, *, now: datetime
@@ -123,11 +112,10 @@ class Reauthentication:
         now: datetime,
     ) -> SignedIn | Denied:
         """Decide on the password that was checked."""
-        new_cookie = new_secret() if cookie is not None else None
         done = self._parts.database.transaction(
-            self._check_password, user, counted, outcome, caller, cookie, new_cookie, now=now
+            self._check_password, user, counted, outcome, caller, CookieChange.of(cookie), now=now
         )
-        return self._told(user, done, new_cookie, now=now)
+        return done if isinstance(done, Denied) else self._stepping_up.tell(user, done, now=now)
 
     def submit_answer(
         self,
@@ -148,7 +136,6 @@ class Reauthentication:
         )
         if not isinstance(counted, _Counted):
             return counted
-        new_cookie = new_secret() if cookie is not None else None
         done = self._parts.database.transaction(
             self._check_answer,
             user,
@@ -156,11 +143,10 @@ class Reauthentication:
             method,
             answer,
             caller,
-            cookie,
-            new_cookie,
+            CookieChange.of(cookie),
             now=now,
         )
-        return self._told(user, done, new_cookie, now=now)
+        return done if isinstance(done, Denied) else self._stepping_up.tell(user, done, now=now)
 
     def _begin(
         self, tx: Connection, user: User, acr: Acr | None, caller: Caller, *, now: datetime
@@ -321,17 +307,14 @@ class Reauthentication:
         counted: PasswordCounted,
         outcome: RightPassword | Rejected,
         caller: Caller,
-        cookie: str | None,
-        new_cookie: str | None,
+        cookie: CookieChange | None,
         *,
         now: datetime,
-    ) -> _SteppedUp | Denied:
+    ) -> SteppedUp | Denied:
         if isinstance(outcome, Rejected):
             return self._deny(tx, user, outcome, caller, PASSWORD, now=now)
         self._counting.give_back(tx, counted.tries)
-        return self._step_up(
-            tx, user, counted.begun, outcome.verified, caller, cookie, new_cookie, now=now
-        )
+        return self._step_up(tx, user, counted.begun, outcome.verified, caller, cookie, now=now)
 
     def _check_answer(
         self,
@@ -341,38 +324,16 @@ class Reauthentication:
         method: str,
         answer: object,
         caller: Caller,
-        cookie: str | None,
-        new_cookie: str | None,
+        cookie: CookieChange | None,
         *,
         now: datetime,
-    ) -> _SteppedUp | Denied:
+    ) -> SteppedUp | Denied:
         checked = self._verifying.verify(
             tx, counted.factors, method, counted.begun, answer, counted.taken, caller, now=now
         )
         if isinstance(checked, Rejected):
             return self._deny(tx, user, checked, caller, method, now=now)
-        return self._step_up(tx, user, counted.begun, checked, caller, cookie, new_cookie, now=now)
-
-    def _told(
-        self,
-        user: User,
-        done: _SteppedUp | Denied,
-        new_cookie: str | None,
-        *,
-        now: datetime,
-    ) -> SignedIn | Denied:
-        """Return what the client gets, now that the transaction is committed."""
-        if isinstance(done, Denied):
-            return done
-        if new_cookie is not None:
-            self._parts.marks.bump([done.session.id])
-            return SignedIn(self._opening.cookie(new_cookie), done.context)
-        scope = tuple(sorted(user.scope))
-        access_token = self._opening.access_token(
-            done.session, done.account, done.context, scope=scope, now=now
-        )
-        tokens = IssuedTokens(access_token, self._parts.lifetimes.access_token, None, scope)
-        return SignedIn(tokens, done.context)
+        return self._step_up(tx, user, counted.begun, checked, caller, cookie, now=now)
 
     def _step_up(
         self,
@@ -381,47 +342,14 @@ class Reauthentication:
         begun: Pending,
         verified: Verified,
         caller: Caller,
-        cookie: str | None,
-        new_cookie: str | None,
+        cookie: CookieChange | None,
         *,
         now: datetime,
-    ) -> _SteppedUp | Denied:
-        """Spend the reauthentication, and move a cookie session to its new proof and cookie."""
-        session = sessions.get_session(tx, self._parts.keyring, user.session_id)
-        account = self._parts.accounts.get(tx, user.id)
-        if (
-            session is None
-            or account is None
-            or not session.is_alive(generation=account.generation, now=now)
-            or not pending_store.spend(tx, begun, now=now)
-        ):
-            return self._deny(tx, user, Rejected(Reason.SPENT), caller, verified.method, now=now)
-        context = context_of(Continued(user.context, verified))
-        if cookie is not None and new_cookie is not None:
-            stepped_up = replace(
-                session,
-                acr=context.acr,
-                amr=context.amr,
-                auth_time=context.auth_time,
-                cookie_digest=digest(new_cookie),
-            )
-            if not sessions.step_up(tx, self._parts.keyring, stepped_up, old_cookie=digest(cookie)):
-                return self._deny(
-                    tx, user, Rejected(Reason.SPENT), caller, verified.method, now=now
-                )
-        audit.record(
-            tx,
-            Event(
-                EventType.REAUTHENTICATION_SUCCEEDED,
-                now,
-                caller,
-                subject=user.id,
-                session_id=session.id,
-                method=verified.method,
-                details={"acr": context.acr},
-            ),
-        )
-        return _SteppedUp(session, account, context)
+    ) -> SteppedUp | Denied:
+        done = self._stepping_up.step_up(tx, user, begun, verified, caller, cookie, now=now)
+        if isinstance(done, Rejected):
+            return self._deny(tx, user, done, caller, verified.method, now=now)
+        return done
 
     def _deny(
         self,
@@ -434,16 +362,13 @@ class Reauthentication:
         now: datetime,
     ) -> Denied:
         reason = self._verifying.told_apart(tx, rejected.reason, user.id, seen=user.generation)
-        audit.record(
+        record_own(
             tx,
-            Event(
-                EventType.REAUTHENTICATION_DENIED,
-                now,
-                caller,
-                subject=user.id,
-                session_id=user.session_id,
-                reason=reason,
-                method=method,
-            ),
+            EventType.REAUTHENTICATION_DENIED,
+            user,
+            caller,
+            reason=reason,
+            method=method,
+            now=now,
         )
         return Denied()
