@@ -29,7 +29,7 @@ from twinlock.flows.account_making import (
     import_account,
     make_account,
 )
-from twinlock.flows.acting import hold_admin
+from twinlock.flows.acting import transaction_of
 from twinlock.flows.changes import Changes
 from twinlock.flows.counting import Counting
 from twinlock.flows.outcomes import Refused
@@ -106,7 +106,9 @@ class Administration:
         checked = check_new(new)
         if isinstance(checked, Refused):
             return checked
-        return self._transaction(make_account, self._parts, checked, caller, now=now)
+        return transaction_of(
+            self._actor, self._parts, make_account, self._parts, checked, caller, now=now
+        )
 
     def make(
         self, tx: Connection, new: NewAccount, type_: EventType, caller: Caller, *, now: datetime
@@ -184,7 +186,7 @@ class Administration:
 
     def unlock(self, account: Account, caller: Caller, *, now: datetime) -> None:
         """Forget the account's counts of wrong passwords and wrong codes."""
-        self._transaction(self._unlock, account, caller, now=now)
+        transaction_of(self._actor, self._parts, self._unlock, account, caller, now=now)
 
     def find_sessions(self, account: Account, *, now: datetime) -> list[Session]:
         """Return the account's sessions, the newest first."""
@@ -194,7 +196,9 @@ class Administration:
         self, account: Account, session_id: str | None, caller: Caller, *, now: datetime
     ) -> int:
         """End one session of the account, or all of them; return how many ended."""
-        ended = self._transaction(self._end_sessions, account, session_id, caller, now=now)
+        ended = transaction_of(
+            self._actor, self._parts, self._end_sessions, account, session_id, caller, now=now
+        )
         self._parts.marks.bump(ended)
         return len(ended)
 
@@ -208,23 +212,13 @@ class Administration:
         if not self._parts.accounts.are_ours:
             return MANAGED_ELSEWHERE
         try:
-            done = self._transaction(work, *args, **kwargs)
+            done = transaction_of(self._actor, self._parts, work, *args, **kwargs)
         except UndoneError as undone:
             return undone.refused
         if isinstance(done, Refused):
             return done
         self._parts.marks.bump(done.ended)
         return done.account
-
-    def _transaction(
-        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        def checked(tx: Connection) -> T:
-            if self._actor is not None:
-                hold_admin(tx, self._parts, self._actor)
-            return work(tx, *args, **kwargs)
-
-        return self._parts.database.transaction(checked)
 
     def _change(
         self,

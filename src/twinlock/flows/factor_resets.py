@@ -5,9 +5,9 @@ request ── (a second admin, where the account is an admin's) ── 24 h ─
                                                                 whose link enrolls a new factor
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
@@ -19,7 +19,7 @@ from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.principal import ADMIN, User
 from twinlock.core.proof import SubjectId
-from twinlock.flows.acting import hold_admin
+from twinlock.flows.acting import transaction_of
 from twinlock.flows.changes import Changes
 from twinlock.flows.mailing import post_enrollment_link
 from twinlock.flows.outcomes import Refused
@@ -74,19 +74,19 @@ class FactorResets:
         self, account: Account, user: User, caller: Caller, *, now: datetime
     ) -> StagedReset | Refused:
         """Ask for a reset of an account's factors."""
-        return self._as_admin(user, self._request, account, user, caller, now=now)
+        return transaction_of(user, self._parts, self._request, account, user, caller, now=now)
 
     def approve(
         self, account: Account, user: User, caller: Caller, *, now: datetime
     ) -> StagedReset | Refused:
         """Agree as the second admin."""
-        return self._as_admin(user, self._approve, account, user, caller, now=now)
+        return transaction_of(user, self._parts, self._approve, account, user, caller, now=now)
 
     def cancel(
         self, account: Account, user: User, caller: Caller, *, now: datetime
     ) -> Refused | None:
         """Call a reset off."""
-        return self._as_admin(user, self._cancel, account, caller, now=now)
+        return transaction_of(user, self._parts, self._cancel, account, caller, now=now)
 
     def look(self, token: str, *, now: datetime) -> Account | None:
         """Return whose reset a mailed link can stop; changes nothing."""
@@ -114,19 +114,6 @@ class FactorResets:
                     self._parts.marks.bump(ended)
                     done += 1
         return done
-
-    def _as_admin(
-        self,
-        user: User,
-        work: Callable[Concatenate[Connection, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        def checked(tx: Connection) -> T:
-            hold_admin(tx, self._parts, user)
-            return work(tx, *args, **kwargs)
-
-        return self._parts.database.transaction(checked)
 
     def _request(
         self, tx: Connection, account: Account, user: User, caller: Caller, *, now: datetime

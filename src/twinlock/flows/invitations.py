@@ -8,11 +8,11 @@ An invitation is bound to its account's generation: another invitation, another 
 whatever else changes the account void it. The address is verified by whoever reads the mail there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -28,8 +28,8 @@ from twinlock.core.principal import ADMIN, User
 from twinlock.core.proof import SubjectId
 from twinlock.core.secrets import new_secret
 from twinlock.flows import mailing
-from twinlock.flows.account_making import TAKEN, NewAccount, check_roles
-from twinlock.flows.acting import hold_admin
+from twinlock.flows.account_making import TAKEN, NewAccount, UndoneError, check_roles
+from twinlock.flows.acting import transaction_of
 from twinlock.flows.administration import Administration
 from twinlock.flows.changes import Changes
 from twinlock.flows.demands import demands_of
@@ -47,17 +47,6 @@ from twinlock.pending.store import Pending, Purpose
 
 TOO_MANY: Final = Refused("too_many_mails", "Too many mails went there today. Try again tomorrow.")
 NOT_FOUND: Final = Refused("not_found", "There is no such invitation.")
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class _UndoneError(Exception):
-    """Takes back everything that the transaction did so far."""
-
-    def __init__(self, refused: Refused) -> None:
-        super().__init__(refused.code)
-        self.refused = refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +123,10 @@ class Invitations:
         if self._parts.mail is None:
             return NO_MAIL
         try:
-            return self._transaction(self._invite, new, address, caller, lives, now=now)
-        except _UndoneError as undone:
+            return transaction_of(
+                self._actor, self._parts, self._invite, new, address, caller, lives, now=now
+            )
+        except UndoneError as undone:
             return undone.refused
 
     def list_waiting(self, *, after: str, limit: int, now: datetime) -> Sequence[Invitation]:
@@ -144,7 +135,7 @@ class Invitations:
 
     def revoke(self, subject: SubjectId, caller: Caller, *, now: datetime) -> Refused | None:
         """Void the invitation of an account; the account stays, and nobody can sign in to it."""
-        return self._transaction(self._revoke, subject, caller, now=now)
+        return transaction_of(self._actor, self._parts, self._revoke, subject, caller, now=now)
 
     def look(self, token: str, *, now: datetime) -> Account | None:
         """Return whom a living link invites; looking changes nothing."""
@@ -167,18 +158,8 @@ class Invitations:
             return self._parts.database.transaction(
                 self._finish, accepted.begun, new_hash, caller, now=now
             )
-        except _UndoneError as undone:
+        except UndoneError as undone:
             return undone.refused
-
-    def _transaction(
-        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        def checked(tx: Connection) -> T:
-            if self._actor is not None:
-                hold_admin(tx, self._parts, self._actor)
-            return work(tx, *args, **kwargs)
-
-        return self._parts.database.transaction(checked)
 
     def _invite(
         self,
@@ -203,7 +184,7 @@ class Invitations:
                 tx, unverified, EventType.ACCOUNT_CREATED, caller, now=now
             )
         if isinstance(account, Refused):
-            raise _UndoneError(account)
+            raise UndoneError(account)
         return self._mail(tx, account, address, caller, lifetime, now=now)
 
     def _again(
@@ -308,15 +289,15 @@ class Invitations:
             or address is None
             or self._changes.sealed_authenticators(tx, account) != ()
         ):
-            raise _UndoneError(LINK_INVALID)
+            raise UndoneError(LINK_INVALID)
         generation = self._changes.raise_generation(tx, account, ())
         if generation is None:
-            raise _UndoneError(LINK_INVALID)
+            raise UndoneError(LINK_INVALID)
         self._changes.end_all(tx, account, now=now)
         if not accounts.update_email(
             tx, account.host_id, email=address.text, email_key=address.key, verified_at=now
         ):
-            raise _UndoneError(EMAIL_TAKEN)
+            raise UndoneError(EMAIL_TAKEN)
         self._record(tx, EventType.INVITATION_ACCEPTED, account.subject, caller, now=now)
         current = replace(
             account, generation=generation, email=address.text, is_email_verified=True

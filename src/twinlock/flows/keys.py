@@ -10,7 +10,7 @@ from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core import clock
 from twinlock.core.principal import User
-from twinlock.flows.acting import hold_admin
+from twinlock.flows.acting import transaction_of
 from twinlock.flows.parts import Parts
 from twinlock.sessions import store as sessions
 from twinlock.tokens import rotation, store
@@ -86,7 +86,7 @@ class Keys:
         Raises:
             NoLongerAdminError: The *admin* who asks for it is one no longer.
         """
-        self._parts.database.transaction(self._rotate, caller, admin, now=now)
+        transaction_of(admin, self._parts, self._rotate, caller, now=now)
         self._parts.marks.bump([_MARK])
         return self.load(now=now)
 
@@ -96,23 +96,17 @@ class Keys:
         Raises:
             NoLongerAdminError: The *admin* who asks for it is one no longer.
         """
-        if not self._parts.database.transaction(self._retire, kid, caller, admin, now=now):
+        if not transaction_of(admin, self._parts, self._retire, kid, caller, now=now):
             return False
         self._parts.marks.bump_all()
         self.load(now=now)
         return True
 
-    def _rotate(self, tx: Connection, caller: Caller, admin: User | None, *, now: datetime) -> None:
-        if admin is not None:
-            hold_admin(tx, self._parts, admin)
+    def _rotate(self, tx: Connection, caller: Caller, *, now: datetime) -> None:
         if rotation.rotate(tx, self._parts.keyring, now=now):
             audit.record(tx, Event(EventType.KEY_ROTATED, now, caller))
 
-    def _retire(
-        self, tx: Connection, kid: str, caller: Caller, admin: User | None, *, now: datetime
-    ) -> bool:
-        if admin is not None:
-            hold_admin(tx, self._parts, admin)
+    def _retire(self, tx: Connection, kid: str, caller: Caller, *, now: datetime) -> bool:
         if not store.retire(tx, kid, now=now):
             return False
         sessions.mark_every_changed(tx)

@@ -16,7 +16,7 @@ from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.principal import User
 from twinlock.core.proof import SubjectId
-from twinlock.flows.acting import hold_admin
+from twinlock.flows.acting import transaction_of
 from twinlock.flows.outcomes import Refused
 from twinlock.flows.parts import Parts
 from twinlock.mail import store as outbox
@@ -83,7 +83,7 @@ class MailAdministration:
             admin: The admin who must still be one; None on the command line.
             now: The present moment.
         """
-        return self._parts.database.transaction(self._try_again, mail_id, caller, admin, now=now)
+        return transaction_of(admin, self._parts, self._try_again, mail_id, caller, now=now)
 
     def _list(
         self, db: Connection, state: State | None, cursor: str | None, limit: int
@@ -104,10 +104,8 @@ class MailAdministration:
         return MailPage(mails, names, _cursor(mails[-1]) if is_full else None)
 
     def _try_again(
-        self, tx: Connection, mail_id: str, caller: Caller, admin: User | None, *, now: datetime
+        self, tx: Connection, mail_id: str, caller: Caller, *, now: datetime
     ) -> Refused | None:
-        if admin is not None:
-            hold_admin(tx, self._parts, admin)
         found = outbox.try_again(tx, mail_id, now=now)
         if found is None:
             return NOT_AGAIN
