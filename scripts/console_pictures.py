@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from twinlock.accounts import store as accounts
+from twinlock.accounts.subjects import store as subject_store
 from twinlock.app import Twinlock
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
@@ -119,7 +119,7 @@ def _happen(auth: Twinlock, clock: MovableClock) -> None:
     for number, one in enumerate(one for one in people if one is not None):
         at = clock() - timedelta(hours=5 * number)
         runtime.parts.database.transaction(
-            accounts.touch_subject, one.subject, seen=one.generation, now=at
+            subject_store.touch, one.subject, seen=one.generation, now=at
         )
     for day, signed_in in enumerate(_BUSY):
         ago = timedelta(days=len(_BUSY) - 1 - day, minutes=7)

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Connection, text
 
 from tests.support.house import OPERATOR, PASSWORD, Enrolled, House, bearer, begin_login, token
-from twinlock.accounts.store import list_subjects
+from twinlock.accounts.subjects.store import list_subjects
 from twinlock.audit.events import EventType
 from twinlock.composition import build_parts, close_parts
 from twinlock.config.settings import load_master_keys

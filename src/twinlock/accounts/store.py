@@ -1,11 +1,10 @@
-"""All SQL of accounts and subjects."""
+"""All SQL of accounts."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import (
-    BigInteger,
     Connection,
     Row,
     Select,
@@ -15,7 +14,6 @@ from sqlalchemy import (
     exists,
     func,
     insert,
-    literal,
     or_,
     select,
     tuple_,
@@ -71,7 +69,6 @@ SEARCH_ACCOUNTS = LIST_ACCOUNTS.where(
     )
 )
 INSERT_ACCOUNT = insert(account).ext(on_conflict("DO NOTHING")).returning(account.c.id)
-INSERT_SUBJECT = insert(subject)
 UPDATE_PROFILE = (
     update(account)
     .where(account.c.id == bindparam("account_id"))
@@ -142,57 +139,6 @@ COUNT_ADMINS = (
 )
 COUNT_SCHEMES = select(account.c.password_scheme, func.count().label("accounts")).group_by(
     account.c.password_scheme
-)
-
-TOUCH_SUBJECT = (
-    update(subject)
-    .where(
-        subject.c.id == bindparam("subject_id"),
-        subject.c.generation == bindparam("seen"),
-        subject.c.closed_at.is_(None),
-    )
-    .values(signed_in_at=bindparam("moment", type_=UtcDateTime()))
-)
-LOCK_SUBJECT = (
-    update(subject)
-    .where(
-        subject.c.id == bindparam("subject_id"),
-        subject.c.generation == bindparam("seen"),
-        subject.c.closed_at.is_(None),
-    )
-    .values(generation=subject.c.generation)
-)
-CHANGE_SUBJECT = (
-    update(subject)
-    .where(
-        subject.c.id == bindparam("subject_id"),
-        subject.c.generation == bindparam("seen"),
-        subject.c.closed_at.is_(None),
-    )
-    .values(
-        generation=subject.c.generation + literal(1, BigInteger),
-        seal=bindparam("new_seal"),
-        awaits_enrollment=bindparam("awaits"),
-    )
-)
-CLOSE_SUBJECT = (
-    update(subject)
-    .where(subject.c.id == bindparam("subject_id"), subject.c.closed_at.is_(None))
-    .values(
-        closed_at=bindparam("moment", type_=UtcDateTime()),
-        generation=subject.c.generation + literal(1, BigInteger),
-    )
-)
-RESEAL_SUBJECT = (
-    update(subject)
-    .where(subject.c.id == bindparam("subject_id"), subject.c.seal == bindparam("old_seal"))
-    .values(seal=bindparam("new_seal"))
-)
-LIST_SUBJECTS = (
-    select(subject.c.id, subject.c.generation, subject.c.seal, subject.c.awaits_enrollment)
-    .where(subject.c.id > bindparam("after"))
-    .order_by(subject.c.id)
-    .limit(bindparam("limit"))
 )
 
 
@@ -284,64 +230,6 @@ def insert_account(
         "created_at": now,
     }
     return tx.execute(INSERT_ACCOUNT, row).scalar() is not None
-
-
-def insert_subject(
-    tx: Connection, *, subject_id: SubjectId, host_id: str, seal: bytes, now: datetime
-) -> None:
-    """Create the subject of an account, at generation 0."""
-    row = {
-        "id": subject_id,
-        "host_id": host_id,
-        "generation": 0,
-        "seal": seal,
-        "awaits_enrollment": False,
-        "since": None,
-        "signed_in_at": None,
-        "closed_at": None,
-        "created_at": now,
-    }
-    tx.execute(INSERT_SUBJECT, row)
-
-
-def touch_subject(tx: Connection, subject: SubjectId, *, seen: int, now: datetime) -> bool:
-    """Note a sign-in; False when the subject is no longer of the generation *seen*."""
-    params = {"subject_id": subject, "seen": seen, "moment": now}
-    return tx.execute(TOUCH_SUBJECT, params).rowcount == 1
-
-
-def lock_subject(tx: Connection, subject: SubjectId, *, seen: int) -> bool:
-    """Hold the row that all writers of an account share; False when its generation moved on."""
-    return tx.execute(LOCK_SUBJECT, {"subject_id": subject, "seen": seen}).rowcount == 1
-
-
-def change_subject(
-    tx: Connection, subject: SubjectId, *, seen: int, new_seal: bytes, awaits_enrollment: bool
-) -> bool:
-    """Raise the generation; False when it is no longer the one *seen*."""
-    params = {
-        "subject_id": subject,
-        "seen": seen,
-        "new_seal": new_seal,
-        "awaits": awaits_enrollment,
-    }
-    return tx.execute(CHANGE_SUBJECT, params).rowcount == 1
-
-
-def close_subject(tx: Connection, subject: SubjectId, *, now: datetime) -> bool:
-    """End a subject for good, when its account is deleted."""
-    return tx.execute(CLOSE_SUBJECT, {"subject_id": subject, "moment": now}).rowcount == 1
-
-
-def reseal_subject(tx: Connection, subject: SubjectId, *, old_seal: bytes, new_seal: bytes) -> bool:
-    """Replace a seal by one under a newer key; False when it changed meanwhile."""
-    params = {"subject_id": subject, "old_seal": old_seal, "new_seal": new_seal}
-    return tx.execute(RESEAL_SUBJECT, params).rowcount == 1
-
-
-def list_subjects(db: Connection, *, after: str, limit: int) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return id, generation and seal of subjects in the order of their ids."""
-    return db.execute(LIST_SUBJECTS, {"after": after, "limit": limit}).all()
 
 
 def update_profile(tx: Connection, account_id: str, *, full_name: str | None) -> None:

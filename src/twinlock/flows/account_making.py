@@ -20,6 +20,7 @@ from twinlock.accounts.names import (
 )
 from twinlock.accounts.password_check import NewHash
 from twinlock.accounts.roles import role_problem
+from twinlock.accounts.subjects import store as subjects
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.principal import ADMIN
@@ -147,7 +148,7 @@ def make_account(
     if not is_new:
         return TAKEN
     seal = authenticators.make_seal(parts.keyring, account=subject, generation=0, authenticators=())
-    accounts.insert_subject(tx, subject_id=subject, host_id=account_id, seal=seal, now=now)
+    subjects.add(tx, subject_id=subject, host_id=account_id, seal=seal, now=now)
     details = {"roles": list(new.roles)}
     audit.record(tx, Event(type_, now, caller, subject=subject, details=details))
     return parts.accounts.get(tx, subject) or NOT_FOUND

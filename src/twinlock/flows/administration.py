@@ -13,6 +13,7 @@ from twinlock.accounts.directory import Account
 from twinlock.accounts.names import EmailAddress, EmailProblem, check_email
 from twinlock.accounts.password_check import NewHash
 from twinlock.accounts.password_policy import PasswordProblem
+from twinlock.accounts.subjects import store as subjects
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.principal import ADMIN, User
@@ -284,7 +285,7 @@ class Administration:
         *,
         now: datetime,
     ) -> None:
-        if not accounts.lock_subject(tx, account.subject, seen=account.generation):
+        if not subjects.lock(tx, account.subject, seen=account.generation):
             raise UndoneError(CHANGED)
         refused = self._staged_emails.stage(tx, account, address, user, caller, now=now)
         if refused is not None:
@@ -343,7 +344,7 @@ class Administration:
         if isinstance(done, Refused):
             raise UndoneError(done)  # its counts stay
         self._changes.remove_every_factor(tx, account)
-        accounts.close_subject(tx, account.subject, now=now)
+        subjects.close(tx, account.subject, now=now)
         accounts.delete_account(tx, account.host_id)
         self._counting.forget(tx, account.subject)
         self._keep_admins(tx, account)

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from twinlock.accounts import store as account_store
 from twinlock.accounts.directory import Account
+from twinlock.accounts.subjects import store as subjects
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.proof import (
@@ -100,7 +100,7 @@ class Admission:
         acr = context_of(proof).acr
         if not acr.satisfies(demands.acr) and not isinstance(proof, PasswordAndDevice):
             return self._demand_enrollment(tx, account, proof, request, demands, now=now)
-        if not account_store.touch_subject(tx, account.subject, seen=account.generation, now=now):
+        if not subjects.touch(tx, account.subject, seen=account.generation, now=now):
             self.deny(tx, account, Reason.CHANGED_MEANWHILE, caller, "password", now=now)
             return Denied()
         opened = self._opening.open_session(

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
+from twinlock.accounts.subjects import store as subjects
 from twinlock.audit.events import Caller
 from twinlock.core.principal import User
 from twinlock.core.proof import Acr, NoSecondFactor, Proof, Reason
@@ -100,7 +100,7 @@ class Changes:
                 authenticators=authenticators_now,
                 awaits_enrollment=awaits_enrollment,
             )
-        is_mine = accounts.change_subject(
+        is_mine = subjects.change(
             tx,
             account.subject,
             seen=account.generation,

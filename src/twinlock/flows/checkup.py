@@ -9,6 +9,7 @@ from typing import Final, Protocol, runtime_checkable
 from sqlalchemy import Connection, inspect
 
 from twinlock.accounts import store as accounts
+from twinlock.accounts.subjects import store as subjects
 from twinlock.core.errors import SealBrokenError
 from twinlock.core.proof import SubjectId
 from twinlock.db.engine import Database
@@ -127,7 +128,7 @@ def list_subjects(db: Connection, *, after: str, limit: int) -> list[SubjectRow]
     """Return subjects in the order of their ids."""
     return [
         SubjectRow(SubjectId(row.id), row.generation, row.seal, row.awaits_enrollment)
-        for row in accounts.list_subjects(db, after=after, limit=limit)
+        for row in subjects.list_subjects(db, after=after, limit=limit)
     ]
 
 

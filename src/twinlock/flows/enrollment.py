@@ -15,8 +15,8 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
+from twinlock.accounts.subjects import store as subjects
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.errors import SealBrokenError
@@ -230,7 +230,7 @@ class Enrollment:
             return ENROLLMENT_OVER
         link_digest, factors_own = state
         # Holding the subject's row keeps every other change out until this one is decided.
-        if not accounts.lock_subject(tx, account.subject, seen=account.generation):
+        if not subjects.lock(tx, account.subject, seen=account.generation):
             return Denied()
         if waiting.needs_link and not self._logins.find_link(tx, link_digest, waiting, now=now):
             return Denied()

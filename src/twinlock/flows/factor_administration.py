@@ -7,8 +7,8 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
+from twinlock.accounts.subjects import store as subjects
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.proof import Rejected
@@ -141,7 +141,7 @@ class FactorAdministration:
         *,
         now: datetime,
     ) -> tuple[Enrolled, list[str]] | Refused:
-        if not accounts.lock_subject(tx, account.subject, seen=account.generation):
+        if not subjects.lock(tx, account.subject, seen=account.generation):
             return CHANGED
         those = self._changes.sealed_authenticators(tx, account)
         if those is None:

@@ -11,10 +11,10 @@ from typing import Final, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
-from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
 from twinlock.accounts.resets import store as resets
 from twinlock.accounts.resets.store import StagedReset
+from twinlock.accounts.subjects import store as subjects
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.principal import ADMIN, User
@@ -124,7 +124,7 @@ class FactorResets:
             return DISABLED
         if not is_reachable(self._parts, account):
             return OWNER_UNREACHABLE
-        if not accounts.lock_subject(tx, account.subject, seen=account.generation):
+        if not subjects.lock(tx, account.subject, seen=account.generation):
             return CHANGED
         staged = resets.get_reset(tx, account.subject)
         if staged is not None:
@@ -165,7 +165,7 @@ class FactorResets:
     def _cancel(
         self, tx: Connection, account: Account, caller: Caller, *, now: datetime
     ) -> Refused | None:
-        if not accounts.lock_subject(tx, account.subject, seen=account.generation):
+        if not subjects.lock(tx, account.subject, seen=account.generation):
             return NO_RESET
         staged = resets.get_reset(tx, account.subject)
         if staged is None or not resets.spend(tx, staged):
@@ -222,7 +222,7 @@ class FactorResets:
         if ADMIN in account.roles and not is_acting_admin(tx, self._parts, staged.approved_by):
             return None
         # The account's row first, as everywhere, so that nobody waits for each other.
-        if not accounts.lock_subject(tx, account.subject, seen=account.generation):
+        if not subjects.lock(tx, account.subject, seen=account.generation):
             return None
         if not resets.spend(tx, staged):
             return None

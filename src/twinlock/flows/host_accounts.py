@@ -12,9 +12,9 @@ from typing import Any, Concatenate, Final, ParamSpec
 
 from sqlalchemy import Connection, Row
 
-from twinlock.accounts import store as subjects
 from twinlock.accounts.directory import ASKED, Account, DirectoryEntry
 from twinlock.accounts.entries import store as entries
+from twinlock.accounts.subjects import store as subjects
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.clock import Clock
@@ -223,7 +223,7 @@ class HostChanges:
         self._counting.unlock(tx, account.subject)
         noted = self._end_all(tx, account, now=now)
         self._changes.remove_every_factor(tx, account)
-        subjects.close_subject(tx, account.subject, now=now)
+        subjects.close(tx, account.subject, now=now)
         entries.delete_entry(tx, account.subject)
         self._counting.forget(tx, account.subject)
         self._record(tx, EventType.ACCOUNT_DELETED, account, (), now=now)

@@ -21,6 +21,7 @@ from twinlock.accounts.directory import Account
 from twinlock.accounts.names import EmailAddress, EmailProblem, canonical_email, check_email
 from twinlock.accounts.password_check import NewHash
 from twinlock.accounts.password_policy import PasswordProblem
+from twinlock.accounts.subjects import store as subjects
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.errors import SealBrokenError
@@ -258,7 +259,7 @@ class Invitations:
         self, tx: Connection, subject: SubjectId, caller: Caller, *, now: datetime
     ) -> Refused | None:
         account = self._parts.accounts.get(tx, subject)
-        if account is None or not accounts.lock_subject(tx, subject, seen=account.generation):
+        if account is None or not subjects.lock(tx, subject, seen=account.generation):
             return NOT_FOUND
         if not pending.delete_of_purpose(tx, subject, purpose=Purpose.INVITATION):
             return NOT_FOUND

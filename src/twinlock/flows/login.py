@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from twinlock.accounts import store as account_store
 from twinlock.accounts.directory import Account, DirectoryEntry
 from twinlock.accounts.password_check import NewHash, RightPassword, vouched
+from twinlock.accounts.subjects import store as subjects
 from twinlock.audit.events import Caller
 from twinlock.core.clock import in_order
 from twinlock.core.proof import (
@@ -195,7 +196,7 @@ class Login:
     ) -> Recognised | Copied | None:
         """Look whether a trusted device stands for the second factor."""
         account = ready.account
-        if request.device is None or not account_store.lock_subject(
+        if request.device is None or not subjects.lock(
             tx, account.subject, seen=account.generation
         ):
             return None
@@ -315,7 +316,7 @@ class Login:
         now: datetime,
     ) -> SecondFactorRequired | Denied:
         account = ready.account
-        if not account_store.lock_subject(tx, account.subject, seen=account.generation):
+        if not subjects.lock(tx, account.subject, seen=account.generation):
             return self._admission.deny(
                 tx, account, Reason.CHANGED_MEANWHILE, request.caller, "password", now=now
             )

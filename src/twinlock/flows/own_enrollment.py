@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from twinlock.accounts import store as accounts
+from twinlock.accounts.subjects import store as subjects
 from twinlock.audit.events import Caller, EventType
 from twinlock.core.clock import in_order
 from twinlock.core.errors import SealBrokenError
@@ -122,7 +122,7 @@ class OwnEnrollment:
             return METHOD_NOT_ALLOWED
         if must_verify_email(self._parts, account, is_demanded=demands.is_coming):
             return mailed_codes.EMAIL_UNVERIFIED
-        if not accounts.lock_subject(tx, account.subject, seen=account.generation):
+        if not subjects.lock(tx, account.subject, seen=account.generation):
             return Denied()  # and the cap on what is pending holds from several sides at once
         begun_with = prompt(
             tx,
@@ -202,7 +202,7 @@ class OwnEnrollment:
         if is_full(factor, allowed.authenticators):
             return TOO_MANY
         # Holding the subject's row keeps every other change out until this one is decided.
-        if not accounts.lock_subject(tx, allowed.account.subject, seen=allowed.account.generation):
+        if not subjects.lock(tx, allowed.account.subject, seen=allowed.account.generation):
             return Denied()
         try:
             state = self._verifying.open_state(begun) or b""

@@ -5,9 +5,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
 from twinlock.accounts.password_check import RightPassword
+from twinlock.accounts.subjects import store as subjects
 from twinlock.audit.events import Caller, EventType
 from twinlock.core.clock import in_order
 from twinlock.core.principal import User
@@ -161,7 +161,7 @@ class Reauthentication:
             return NOTHING_STRONGER
         if acr is Acr.PHR and not self._can_reach_phr(factors):
             return NOTHING_STRONGER
-        if not accounts.lock_subject(tx, account.subject, seen=account.generation):
+        if not subjects.lock(tx, account.subject, seen=account.generation):
             return Denied()  # and the cap on what is pending holds from several sides at once
         handle = new_secret()
         begun = Pending(

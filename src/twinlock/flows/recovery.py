@@ -20,6 +20,7 @@ from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
 from twinlock.accounts.password_check import NewHash
 from twinlock.accounts.password_policy import PasswordProblem
+from twinlock.accounts.subjects import store as subjects
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.proof import Reason
@@ -282,7 +283,7 @@ def spend_link(tx: Connection, parts: Parts, begun: Pending, *, now: datetime) -
 
     The subject's row comes first, as in every change, so that no two wait for each other.
     """
-    if not accounts.lock_subject(tx, begun.subject, seen=begun.generation):
+    if not subjects.lock(tx, begun.subject, seen=begun.generation):
         return None
     account = parts.accounts.get(tx, begun.subject)
     if account is None or account.is_disabled or account.generation != begun.generation:

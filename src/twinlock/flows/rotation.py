@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
-from twinlock.accounts import store as accounts
+from twinlock.accounts.subjects import store as subjects
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.errors import InstallationError, NotInitializedError
@@ -272,9 +272,7 @@ class SecretRotation:
             seal=row.seal,
             awaits_enrollment=row.awaits_enrollment,
         )
-        return seal is not None and accounts.reseal_subject(
-            tx, row.id, old_seal=row.seal, new_seal=seal
-        )
+        return seal is not None and subjects.reseal(tx, row.id, old_seal=row.seal, new_seal=seal)
 
     def _finish(self, done: Resealed, caller: Caller) -> Resealed:
         values = self._parts.database.transaction(

@@ -18,6 +18,7 @@ from twinlock.accounts.directory import Account
 from twinlock.accounts.email_changes import store as emails
 from twinlock.accounts.email_changes.store import StagedEmail
 from twinlock.accounts.names import EmailAddress, EmailProblem, canonical_email, check_email
+from twinlock.accounts.subjects import store as subjects
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.principal import User
@@ -159,7 +160,7 @@ class StagedEmails:
         self, tx: Connection, account: Account, user: User, caller: Caller, *, now: datetime
     ) -> Refused | None:
         hold_admin(tx, self._parts, user)
-        if not accounts.lock_subject(tx, account.subject, seen=account.generation):
+        if not subjects.lock(tx, account.subject, seen=account.generation):
             return NONE_WAITS
         staged = emails.get_staged(tx, account.subject)
         if staged is None or not emails.spend(tx, staged):
@@ -198,7 +199,7 @@ class StagedEmails:
         if accounts.is_email_taken(tx, address.key):
             raise _TakenError
         # The account's row first, as everywhere, so that nobody waits for each other.
-        if not accounts.lock_subject(tx, account.subject, seen=account.generation):
+        if not subjects.lock(tx, account.subject, seen=account.generation):
             return None
         if not emails.spend(tx, staged):
             return None

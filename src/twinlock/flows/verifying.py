@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
+from twinlock.accounts.subjects import store as subjects
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.errors import SealBrokenError
@@ -233,7 +234,7 @@ class Verifying:
         """
         if reason is not Reason.SEAL_BROKEN:
             return reason
-        if not accounts.lock_subject(tx, subject, seen=seen):
+        if not subjects.lock(tx, subject, seen=seen):
             return Reason.CHANGED_MEANWHILE
         log.critical("seal_broken", extra={"subject": subject})
         return reason

@@ -9,9 +9,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from twinlock.accounts import store as accounts
 from twinlock.accounts.directory import Account
 from twinlock.accounts.password_check import shown_earlier
+from twinlock.accounts.subjects import store as subjects
 from twinlock.core.clock import in_order
 from twinlock.core.errors import SealBrokenError
 from twinlock.core.proof import Acr, NoSecondFactor, SubjectId, Verified
@@ -70,7 +70,7 @@ def require_enrollment(
         shown: What the second factor proved that was shown, and is too weak for the policy.
         now: The present moment.
     """
-    if not accounts.lock_subject(tx, account.subject, seen=account.generation):
+    if not subjects.lock(tx, account.subject, seen=account.generation):
         return None
     handle = new_secret()
     lifetime = parts.lifetimes.enrollment_login
