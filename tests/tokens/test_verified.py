@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twinlock.tokens.access_token import MAX_TOKEN_BYTES
-from twinlock.tokens.verified import RefusedTokens, VerifiedTokens
+from twinlock.tokens.verified import Latest, RefusedTokens, VerifiedTokens
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=10)
@@ -275,6 +276,48 @@ def test_reading_goes_on_while_other_threads_forget() -> None:
     assert errors == []
     tokens.forget_all()
     assert len(tokens) == 0
+
+
+def push_out(tokens: VerifiedTokens[str], *sessions: str) -> None:
+    for number, session in enumerate(sessions):
+        remember(tokens, f"other {number}", session)
+
+
+@pytest.mark.parametrize(
+    "forget",
+    [
+        pytest.param(lambda tokens: tokens.forget_session("alice"), id="its session"),
+        pytest.param(lambda tokens: tokens.forget_all(), id="everything"),
+        pytest.param(lambda tokens: remember(tokens, "one", "alice"), id="a newer entry"),
+        pytest.param(lambda tokens: remember(tokens, "one", "bob"), id="another owner"),
+        pytest.param(lambda tokens: push_out(tokens, "alice", "alice"), id="its own session's"),
+        pytest.param(lambda tokens: push_out(tokens, *"abcde"), id="those of others"),
+    ],
+)
+def test_whoever_keeps_what_was_held_sees_it_forgotten(
+    forget: Callable[[VerifiedTokens[str]], None],
+) -> None:
+    """What a request found a moment ago may be in the hands of the next one."""
+    tokens = VerifiedTokens[str](capacity=4, per_session=2)
+    remember(tokens, "one", "alice", expires_at=LATER - TICK)
+    held = tokens.find("one")
+    assert held is not None
+    assert not held.is_forgotten
+
+    forget(tokens)
+
+    assert held.is_forgotten
+
+
+def test_the_latest_headers_are_few_and_short() -> None:
+    latest = Latest[int](capacity=3)
+    for number in range(4):
+        latest.keep(b"Bearer %d" % number, number)
+    latest.keep(b"x" * (MAX_TOKEN_BYTES + 1), 5)
+
+    kept = [latest.find(b"Bearer %d" % number) for number in range(4)]
+    assert kept == [None, None, None, 3]
+    assert latest.find(b"x" * (MAX_TOKEN_BYTES + 1)) is None
 
 
 def test_a_refusal_holds_for_a_moment() -> None:

@@ -15,7 +15,7 @@ from twinlock.core.proof import Acr
 from twinlock.db.engine import Database
 from twinlock.migrations.run import upgrade
 from twinlock.web.cookies import SESSION
-from twinlock.web.guard import Demand
+from twinlock.web.demand import Demand
 from twinlock.web.layer import ForwardAuth, GuardLayer
 
 

@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from tests.support.house import BASE_URL, PASSWORD, House, bearer, sign_in
 from twinlock import Twinlock
-from twinlock.web.guard import USER_KEY
+from twinlock.web.credentials import USER_KEY
 from twinlock.web.layer import ForwardAuth, GuardLayer
 
 EVIL = {"Origin": "https://evil.example"}

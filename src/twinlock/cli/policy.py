@@ -17,7 +17,7 @@ from twinlock.flows.outcomes import Refused
 from twinlock.flows.policy_administration import NO_SUCH_TARGET
 from twinlock.login_server import create_app
 from twinlock.policies.policy import Demands, Kind, Policy
-from twinlock.web.guard import Demand
+from twinlock.web.demand import Demand
 from twinlock.web.route_demands import RouteDemands, demands_on
 
 app = output.group("List, set and explain who needs a second factor.")

@@ -18,6 +18,11 @@ monotonic: Final = time.monotonic
 """Gives seconds from a clock that never steps, for measuring spans only."""
 
 
+def seconds_of(source: Clock) -> Callable[[], float]:
+    """Return the same source in seconds since 1970, without a `datetime` if it is the system's."""
+    return time.time if source is utc_now else lambda: source().timestamp()
+
+
 class _InOrder:
     """Tells apart what begins at the same moment, by microseconds in the order of asking."""
 

@@ -34,7 +34,7 @@ class Acr(StrEnum):
 
     def satisfies(self, demanded: "Acr") -> bool:
         """Tell whether this is at least as strong as *demanded*."""
-        return self.rank >= demanded.rank
+        return self is demanded or self.rank >= demanded.rank
 
 
 _RANKS = {Acr.AAL1: 1, Acr.AAL2: 2, Acr.PHR: 3}

@@ -1,6 +1,8 @@
 """Whether what a token says still holds: the database's word, at first sight and each second."""
 
 from datetime import datetime
+from enum import Enum
+from typing import Final, Literal, TypeAlias
 
 from sqlalchemy import Connection
 
@@ -17,14 +19,25 @@ from twinlock.tokens.access_token import AccessClaims
 _SEEN_AT_MOST_EVERY_SECONDS = 60
 
 
+class _Over(Enum):
+    FOR_GOOD = "over"
+
+
+OVER: Final = _Over.FOR_GOOD
+"""In the place of a user: the session was ended, or timed out, and never comes back."""
+Over: TypeAlias = Literal[_Over.FOR_GOOD]
+
+
 class Liveness:
     """Turns verified claims, or a session cookie, into a user that exists right now."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def user_of_token(self, claims: AccessClaims, *, now: datetime) -> User | None:
+    def user_of_token(self, claims: AccessClaims, *, now: datetime) -> User | Over | None:
         """Return the user of an access token whose signature and claims were checked.
+
+        None says that it opens nothing now: an account can be enabled again.
 
         From the token come ``acr``, ``amr``, ``auth_time`` and ``scope``; everything else is
         read, and the session must be alive and the account's.
@@ -33,7 +46,7 @@ class Liveness:
         self._parts.database.prepare_inline()
         return user
 
-    def user_of_token_at_once(self, claims: AccessClaims, *, now: datetime) -> User | None:
+    def user_of_token_at_once(self, claims: AccessClaims, *, now: datetime) -> User | Over | None:
         """Return the same on the event loop, if nothing has to be waited for.
 
         Raises:
@@ -69,7 +82,8 @@ class Liveness:
 
         For whoever has something that only the session's owner can have, as ``contrib`` does.
         """
-        return self._parts.database.reading(self._user_of_bearer, session_id, now=now)
+        user = self._parts.database.reading(self._user_of_bearer, session_id, now=now)
+        return None if user is OVER else user
 
     def session_id_of_cookie(self, cookie_digest: bytes) -> str | None:
         """Return the session that a cookie belongs to, so that its mark is read first."""
@@ -92,9 +106,11 @@ class Liveness:
             session.subject, session.acr, session.amr, session.auth_time
         )
         user = self._user_of_session(db, session, context, session.scope, now=now)
-        return (user, session) if user else None
+        return None if user is None or user is OVER else (user, session)
 
-    def _user_of_bearer(self, db: Connection, session_id: str, *, now: datetime) -> User | None:
+    def _user_of_bearer(
+        self, db: Connection, session_id: str, *, now: datetime
+    ) -> User | Over | None:
         session = sessions.get_session(db, self._parts.keyring, session_id)
         if session is None or session.has_cookie:
             return None
@@ -105,7 +121,7 @@ class Liveness:
 
     def _user_of_claims(
         self, db: Connection, claims: AccessClaims, *, now: datetime
-    ) -> User | None:
+    ) -> User | Over | None:
         session = sessions.get_session(db, self._parts.keyring, claims.session_id)
         if session is None or session.has_cookie:
             return None
@@ -120,7 +136,7 @@ class Liveness:
         scope: tuple[str, ...],
         *,
         now: datetime,
-    ) -> User | None:
+    ) -> User | Over | None:
         if session.subject != context.account:
             return None
         account = self._parts.accounts.get(db, session.subject)
@@ -129,7 +145,7 @@ class Liveness:
         if account.password_expires_at is not None and account.password_expires_at <= now:
             return None
         if not session.is_alive(generation=account.generation, now=now):
-            return None
+            return OVER
         if not is_enough(db, self._parts, account, context.acr, now=now):
             return None
         return User(

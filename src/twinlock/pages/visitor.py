@@ -10,7 +10,7 @@ from twinlock.core.proof import Acr
 from twinlock.pages.forms import Fields, Form, StaleFormError, refuse_other_sites
 from twinlock.pages.paths import own_path, with_query
 from twinlock.pages.shown import VISITORS_LANGUAGE
-from twinlock.web.guard import session_cookie
+from twinlock.web.credentials import session_cookie
 from twinlock.web.problems import ProblemError
 from twinlock.web.runtime import Runtime, runtime_of
 

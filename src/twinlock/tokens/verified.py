@@ -2,6 +2,7 @@
 
 import functools
 import heapq
+import math
 import threading
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,11 +17,14 @@ CAPACITY: Final = 65_536
 PER_SESSION: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class _Remembered(Generic[E]):
+@dataclass(slots=True)
+class Held(Generic[E]):
+    """What is remembered of one token; whoever keeps it sees here when it was forgotten."""
+
     entry: E
     expires_at: datetime
     session_id: str
+    is_forgotten: bool = False
 
 
 class VerifiedTokens(Generic[E]):
@@ -40,7 +44,7 @@ class VerifiedTokens(Generic[E]):
         self._capacity = capacity
         self._per_session = per_session
         self._lock = threading.Lock()
-        self._entries: dict[bytes, _Remembered[E]] = {}
+        self._entries: dict[bytes, Held[E]] = {}
         self._of_session: dict[str, tuple[bytes, ...]] = {}  # oldest first
         self._expiries: list[tuple[datetime, bytes]] = []  # a heap; may name forgotten tokens
 
@@ -54,10 +58,14 @@ class VerifiedTokens(Generic[E]):
             token: Any text from outside.
             now: The verifier's time.
         """
+        held = self.find(token)
+        return held.entry if held is not None and now < held.expires_at else None
+
+    def find(self, token: str) -> Held[E] | None:
+        """Return what is held of *token*, which may have expired; never raises."""
         if len(token) > MAX_TOKEN_BYTES:
             return None
-        held = self._entries.get(_digest_of_recent(token))
-        return held.entry if held is not None and now < held.expires_at else None
+        return self._entries.get(_digest_of_recent(token))
 
     def remember(
         self, token: str, session_id: str, entry: E, *, expires_at: datetime, now: datetime
@@ -76,17 +84,21 @@ class VerifiedTokens(Generic[E]):
                 self._make_room(session_id, now=now)
                 self._of_session[session_id] = (*self._of_session.get(session_id, ()), digest)
                 heapq.heappush(self._expiries, (expires_at, digest))
-            self._entries[digest] = _Remembered(entry, expires_at, session_id)
+            else:
+                known.is_forgotten = True
+            self._entries[digest] = Held(entry, expires_at, session_id)
 
     def forget_session(self, session_id: str) -> None:
         """Forget every token of a session."""
         with self._lock:
             for digest in self._of_session.pop(session_id, ()):
-                del self._entries[digest]
+                self._entries.pop(digest).is_forgotten = True
 
     def forget_all(self) -> None:
         """Forget every token."""
         with self._lock:
+            for held in self._entries.values():
+                held.is_forgotten = True
             self._entries.clear()
             self._of_session.clear()
             self._expiries.clear()
@@ -108,12 +120,38 @@ class VerifiedTokens(Generic[E]):
             heapq.heapify(self._expiries)
 
     def _drop(self, digest: bytes) -> None:
-        session_id = self._entries.pop(digest).session_id
+        dropped = self._entries.pop(digest)
+        dropped.is_forgotten = True
+        session_id = dropped.session_id
         others = tuple(other for other in self._of_session[session_id] if other != digest)
         if others:
             self._of_session[session_id] = others
         else:
             del self._of_session[session_id]
+
+
+class Latest(Generic[E]):
+    """What the headers of the latest requests stand for, so that none is taken apart twice.
+
+    It keeps whole headers, and few of them: whatever is found here must tell by itself whether
+    it still holds. No method waits, and each is one step of a dictionary: from any thread.
+    """
+
+    def __init__(self, *, capacity: int = 512) -> None:
+        """Keep up to *capacity* headers."""
+        self._capacity = capacity
+        self._known: dict[bytes, E] = {}
+
+    def find(self, header: bytes) -> E | None:
+        """Return what a header stands for, if it was kept."""
+        return self._known.get(header)
+
+    def keep(self, header: bytes, found: E) -> None:
+        """Keep what a header stands for; when all places are taken, all are given anew."""
+        if len(self._known) >= self._capacity:
+            self._known.clear()
+        if len(header) <= MAX_TOKEN_BYTES:
+            self._known[header] = found
 
 
 class RefusedTokens:
@@ -147,7 +185,13 @@ class RefusedTokens:
 
     def has(self, token: str, *, at: float) -> bool:
         """Tell whether *token* was refused within the last moment, or is too long to be read."""
-        return len(token) > MAX_TOKEN_BYTES or at < self._until.get(_digest_of_recent(token), at)
+        return at < self.until(token)
+
+    def until(self, token: str) -> float:
+        """Return until when *token* is refused: for ever if it is too long to be read."""
+        if len(token) > MAX_TOKEN_BYTES:
+            return math.inf
+        return self._until.get(_digest_of_recent(token), -math.inf)
 
     def clear(self) -> None:
         """Forget every refusal, as new keys were loaded."""

@@ -11,8 +11,9 @@ from twinlock.core.principal import ADMIN, User
 from twinlock.core.proof import Acr, Reason
 from twinlock.flows.denied_access import record_denied_access
 from twinlock.sessions.policy import Lifetimes
+from twinlock.web.demand import Demand
 from twinlock.web.deps import caller
-from twinlock.web.guard import Demand, Guard
+from twinlock.web.guard import Guard
 from twinlock.web.problems import ProblemError
 from twinlock.web.recognition import Recognition
 from twinlock.web.route_names import template_of
@@ -93,5 +94,5 @@ async def note_denied(connection: HTTPConnection, denied: NotAdmittedError) -> N
 ADMIN_GUARD: Final = AdminGuard()
 """Who may administer, on pages and in the API alike."""
 
-AdminUser = Annotated[User, Depends(ADMIN_GUARD)]
+AdminUser = Annotated[User, Depends(ADMIN_GUARD, scope="request")]
 """The signed-in admin of our own routes, who has just shown a second factor."""

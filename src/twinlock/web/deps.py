@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 from twinlock.audit.events import Caller
 from twinlock.flows.opening import Transport
 from twinlock.web import cookies
-from twinlock.web.guard import session_cookie
+from twinlock.web.credentials import session_cookie
 from twinlock.web.network import caller_of
 from twinlock.web.problems import ProblemError, cross_site_request
 from twinlock.web.runtime import Runtime, runtime_of

@@ -14,16 +14,15 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twinlock.core.principal import User
-from twinlock.web.guard import (
+from twinlock.web.credentials import (
     ADMITTED_KEY,
-    REFUSED,
     SAFE_METHODS,
     USER_KEY,
-    Demand,
-    Guard,
     session_cookie,
     user_in_memory,
 )
+from twinlock.web.demand import Demand
+from twinlock.web.guard import Guard
 from twinlock.web.problems import (
     ProblemError,
     cross_site_request,
@@ -32,6 +31,7 @@ from twinlock.web.problems import (
     problem,
 )
 from twinlock.web.recognition import (
+    REFUSED,
     SCOPE_KEY,
     Instance,
     NotStartedError,
@@ -253,7 +253,8 @@ async def _close(error: ProblemError, send: Send) -> None:
 
 
 async def _answer_refused(send: Send) -> None:
-    await _send(_REFUSED_ANSWER, send)
+    await send({"type": "http.response.start", "status": 401, "headers": _REFUSED_HEADERS.copy()})
+    await send({"type": "http.response.body", "body": _REFUSED_BODY})
 
 
 async def _send(answer: Response, send: Send) -> None:
@@ -271,4 +272,6 @@ def _answer(
     return problem(status, type_, detail, headers=dict(headers))
 
 
-_REFUSED_ANSWER: Final = invalid_token().response()
+_REFUSED: Final = invalid_token().response()
+_REFUSED_HEADERS: Final = _REFUSED.raw_headers
+_REFUSED_BODY: Final = bytes(_REFUSED.body)

@@ -1,6 +1,6 @@
 """What installing leaves in an application: the instance where requests find it, and its URL."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -21,17 +21,16 @@ class Presence:
         self._app = app
         self.instance = instance
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what comes, with the instance in its scope."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Pass on what comes, with the instance in its scope; no coroutine of its own."""
         scope[SCOPE_KEY] = self.instance
         if scope["type"] == "websocket":
             try:
                 interval = self.instance.runtime.socket_interval
             except DatabaseUnavailableError:  # the guards inside refuse, and others need none
                 interval = CHECK_SECONDS
-            await run_watched(self._app, scope, receive, send, interval=interval)
-        else:
-            await self._app(scope, receive, send)
+            return run_watched(self._app, scope, receive, send, interval=interval)
+        return self._app(scope, receive, send)
 
 
 def write_token_url(app: FastAPI, url: str) -> None:

@@ -5,7 +5,8 @@ elsewhere. Nothing here loads a database.
 """
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from enum import Enum
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
@@ -24,15 +25,20 @@ SCOPE_KEY = "twinlock"
 """Where the ASGI scope holds the nearest instance."""
 
 
+class _Refused(Enum):
+    TOKEN = "refused"
+
+
+REFUSED: Final = _Refused.TOKEN
+"""In the place of a user: the token is known to open nothing."""
+Refused: TypeAlias = Literal[_Refused.TOKEN]
+
+
 class TokenSight(Protocol):
     """Turns access tokens into users."""
 
-    def remembered(self, credential: str) -> User | None:
-        """Return the user of a token if memory still holds good."""
-        ...
-
-    def is_refused(self, token: str) -> bool:
-        """Tell whether a token is known to open nothing."""
+    def recall(self, authorization: bytes) -> User | Refused | None:
+        """Return whom the bearer token in a header stands for, if memory still holds good."""
         ...
 
     async def user_of_token(self, token: str) -> User | None:

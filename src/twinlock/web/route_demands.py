@@ -9,7 +9,8 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import compile_path
 
 from twinlock.sessions.policy import Lifetimes
-from twinlock.web.guard import Demand, Guard
+from twinlock.web.demand import Demand
+from twinlock.web.guard import Guard
 
 
 @dataclass(frozen=True, slots=True)

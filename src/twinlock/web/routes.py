@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from twinlock.core.errors import TwinlockError
 from twinlock.web import strict_json
-from twinlock.web.guard import credential_in_url
+from twinlock.web.credentials import credential_in_url
 from twinlock.web.hash_pool import HashQueueFullError
 from twinlock.web.headers import encoded, with_missing
 from twinlock.web.problems import ProblemError, problem, unavailable

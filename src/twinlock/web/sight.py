@@ -2,14 +2,16 @@
 
 A token's signature and claims are checked once. What was found is remembered together with
 the session's mark, which was read *before* the session's row; while the mark is the same, the
-poll of changed sessions runs, and a minute has not passed, the row is not asked again.
+poll of changed sessions runs, and a minute has not passed, the row is not asked again. That a
+session is over for good is remembered in the same way as whose it is.
 """
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from twinlock.core import clock
@@ -19,12 +21,14 @@ from twinlock.core.principal import User
 from twinlock.core.secrets import digest
 from twinlock.db.inline import WouldWaitError
 from twinlock.flows.keys import Keys
-from twinlock.flows.liveness import Liveness
+from twinlock.flows.liveness import OVER, Liveness, Over
 from twinlock.flows.parts import Parts
 from twinlock.tokens import access_token
 from twinlock.tokens.marks import number_of
 from twinlock.tokens.signing_keys import KeySet
-from twinlock.tokens.verified import RefusedTokens, VerifiedTokens
+from twinlock.tokens.verified import Held, Latest, RefusedTokens, VerifiedTokens
+from twinlock.web.bearer import bearer_token
+from twinlock.web.recognition import REFUSED, Refused
 from twinlock.web.work import Workers
 
 log = logging.getLogger("twinlock.web")
@@ -41,25 +45,32 @@ _SESSION_PREFIX: Final = "\N{WHITE CIRCLE}"
 class AskForUser(Protocol):
     """Asks the database for the user of a token, whichever way."""
 
-    def __call__(self, claims: access_token.AccessClaims, *, now: datetime) -> User | None:
-        """Return the user, or None when the token opens nothing."""
+    def __call__(self, claims: access_token.AccessClaims, *, now: datetime) -> User | Over | None:
+        """Return the user; `OVER` or None when the token opens nothing."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A user, and until when nothing needs to be asked again."""
+    """A user, or that there is none any more, and until when nothing needs to be asked again.
 
-    user: User
+    Attributes:
+        until: Seconds on the monotonic clock.
+        expires_at: Seconds since 1970.
+    """
+
+    user: User | Refused
     mark_number: int
     mark: int
     until: float
+    expires_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class Glance:
     """A session's mark, and the last change to it that a poll saw."""
 
+    session_id: str
     mark: int
     changed_at: datetime | None
 
@@ -70,12 +81,14 @@ class Sight:
     def __init__(self, parts: Parts, keys: Keys, liveness: Liveness, workers: Workers) -> None:
         self._parts = parts
         self._clock: Clock = parts.clock
+        self._seconds = clock.seconds_of(parts.clock)
         self._read_mark = parts.marks.read
         self._marks = parts.marks
         self._keys = keys
         self._liveness = liveness
         self._workers = workers
         self._seen: VerifiedTokens[Seen] = VerifiedTokens()
+        self._latest: Latest[Held[Seen]] = Latest()
         self._refused = RefusedTokens()
         self._polled_at = clock.monotonic()
         self._changed: Mapping[str, datetime] = {}
@@ -83,19 +96,55 @@ class Sight:
         self.looked_around: Callable[[], None] | None = None
         """Called behind each look at the database that got through."""
 
+    def recall(self, authorization: bytes) -> User | Refused | None:
+        """Return whom the bearer token in a header stands for, if memory still holds good.
+
+        Asked at each request: all that can be known beforehand is in what was remembered.
+        """
+        held = self._latest.find(authorization)
+        whose = None if held is None else self._still(held)
+        return self._recall_earlier(authorization) if whose is None else whose
+
     def remembered(self, credential: str) -> User | None:
         """Return the user of a token, or of a prefixed cookie, if memory still holds good."""
-        seen = self._seen.get(credential, now=self._clock())
-        if seen is None or seen.mark != self._marks.view[seen.mark_number]:
-            return None
-        present = clock.monotonic()
-        if present >= seen.until or present - self._polled_at > _SILENCE_SECONDS:
-            return None
-        return seen.user
+        held = self._seen.find(credential)
+        user = None if held is None else self._still(held)
+        return user if isinstance(user, User) else None
 
     def is_refused(self, token: str) -> bool:
         """Tell whether a token was refused just now."""
         return self._refused.has(token, at=clock.monotonic())
+
+    def _still(self, held: Held[Seen]) -> User | Refused | None:
+        """Return who was found, unless something may have changed since."""
+        seen = held.entry
+        present = clock.monotonic()
+        if (
+            held.is_forgotten
+            or seen.mark != self._marks.view[seen.mark_number]
+            or present >= seen.until
+            or present - self._polled_at > _SILENCE_SECONDS
+            or self._seconds() >= seen.expires_at
+        ):
+            return None
+        return seen.user
+
+    def _recall_earlier(self, authorization: bytes) -> User | Refused | None:
+        """Return the same where the latest requests do not tell."""
+        token = bearer_token(authorization)
+        if token is None:
+            return None
+        held = self._seen.find(token)
+        if held is not None:
+            self._latest.keep(authorization, held)
+            return self._still(held)
+        until = self._refused.until(token)
+        if clock.monotonic() >= until:
+            return None
+        # The mark is anybody's: at most the token is looked at once more.
+        seen = Seen(REFUSED, 0, self._marks.view[0], until, math.inf)
+        self._latest.keep(authorization, Held(seen, datetime.max.replace(tzinfo=UTC), ""))
+        return REFUSED
 
     async def user_of_token(self, token: str) -> User | None:
         """Return the user of an access token, or None when it opens nothing.
@@ -105,9 +154,10 @@ class Sight:
         Raises:
             DatabaseUnavailableError: It cannot be decided now.
         """
-        user = self.remembered(token)
-        if user is not None:
-            return user
+        held = self._seen.find(token)
+        known = None if held is None else self._still(held)
+        if known is not None:
+            return known if isinstance(known, User) else None
         if self.is_refused(token):
             return None
         kid = access_token.claimed_kid(token)
@@ -118,12 +168,13 @@ class Sight:
             user = await self._workers.run(self._look_at_token, token)
         elif (claims := self._verified(token, keys, now=self._clock())) is not None:
             user = await self._look(token, claims)
-        if user is None:
-            # Forged, or its session has ended for good: neither comes back within a second.
+        else:
+            user = None
+        if user is None:  # forged, or nobody's just now
             self._refused.add(token, at=clock.monotonic())
-        return user
+        return user if isinstance(user, User) else None
 
-    async def _look(self, token: str, claims: access_token.AccessClaims) -> User | None:
+    async def _look(self, token: str, claims: access_token.AccessClaims) -> User | Over | None:
         """Look at the session of a token whose signature holds: here if that waits for nobody."""
         try:
             return self._look_at_claims(token, claims, self._liveness.user_of_token_at_once)
@@ -189,7 +240,7 @@ class Sight:
             self._seen.forget_all()  # changes may have come and gone unseen
         self._polled_at = began_at
 
-    def _look_at_token(self, token: str) -> User | None:
+    def _look_at_token(self, token: str) -> User | Over | None:
         claims = self.claims_of(token)
         if claims is None:
             return None
@@ -197,12 +248,13 @@ class Sight:
 
     def _look_at_claims(
         self, token: str, claims: access_token.AccessClaims, ask: AskForUser
-    ) -> User | None:
+    ) -> User | Over | None:
         before = self._glance(claims.session_id)
         now = self._clock()
         user = ask(claims, now=now)
         if user is not None:
-            self._remember(token, user, before, expires_at=claims.expires_at, now=now)
+            whose = REFUSED if user is OVER else user
+            self._remember(token, whose, before, expires_at=claims.expires_at, now=now)
         return user
 
     def _look_at_session(self, session_id: str) -> User | None:
@@ -244,19 +296,27 @@ class Sight:
 
     def _glance(self, session_id: str) -> Glance:
         """Return what must not have changed by the time that a row read now is remembered."""
-        return Glance(self._read_mark(session_id), self._changed.get(session_id))
+        mark = self._read_mark(session_id)
+        return Glance(session_id, mark, self._changed.get(session_id))
 
     def _remember(
-        self, credential: str, user: User, before: Glance, *, expires_at: datetime, now: datetime
+        self,
+        credential: str,
+        user: User | Refused,
+        before: Glance,
+        *,
+        expires_at: datetime,
+        now: datetime,
     ) -> None:
-        """Remember a user whose row was read after *before*.
+        """Remember what a session's row said, which was read after *before*.
 
         A poll that saw the row change meanwhile has nothing to forget yet. It says what it
         saw before it forgets, so that whoever remembers too late finds it here.
         """
-        session_id = user.session_id
+        session_id = before.session_id
         until = clock.monotonic() + _LOOK_AGAIN_SECONDS
-        seen = Seen(user, number_of(session_id), before.mark, until)
+        number = number_of(session_id)
+        seen = Seen(user, number, before.mark, until, expires_at.timestamp())
         self._seen.remember(credential, session_id, seen, expires_at=expires_at, now=now)
         if self._changed.get(session_id) != before.changed_at:
             self._seen.forget_session(session_id)

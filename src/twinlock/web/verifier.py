@@ -16,7 +16,9 @@ from twinlock.tokens import access_token, jwks
 from twinlock.tokens.access_token import AccessClaims
 from twinlock.tokens.published_keys import PublishedKeys
 from twinlock.tokens.verified import RefusedTokens, VerifiedTokens
+from twinlock.web.bearer import bearer_token
 from twinlock.web.presence import Presence, write_token_url
+from twinlock.web.recognition import REFUSED, Refused
 from twinlock.web.socket_watch import CHECK_SECONDS
 
 LEEWAY: Final = timedelta(seconds=30)
@@ -116,8 +118,15 @@ class ClaimedSight:
         seen = self._seen.get(credential, now=now)
         return seen.user if seen is not None and self._keys.has(seen.kid, now=now) else None
 
-    def is_refused(self, token: str) -> bool:
-        """Tell whether a token was refused just now."""
+    def recall(self, authorization: bytes) -> User | Refused | None:
+        """Return whom the bearer token in a header stands for, if memory still holds good."""
+        token = bearer_token(authorization)
+        if token is None:
+            return None
+        user = self.remembered(token)
+        return REFUSED if user is None and self._is_refused(token) else user
+
+    def _is_refused(self, token: str) -> bool:
         return self._refused.has(token, at=monotonic())
 
     async def user_of_token(self, token: str) -> User | None:
@@ -129,7 +138,7 @@ class ClaimedSight:
             KeysUnavailableError: It cannot be decided now.
         """
         kid = access_token.claimed_kid(token)
-        if kid is None or self.is_refused(token):
+        if kid is None or self._is_refused(token):
             return None
         fetching = self._keys.renew(kid, now=self._clock())
         if fetching is not None:

@@ -27,8 +27,8 @@ from twinlock.contrib.fastapi_users.strategies import (
 from twinlock.core.proof import Acr
 from twinlock.flows.admission import Request
 from twinlock.flows.outcomes import Denied, IssuedTokens, Offered, SignedIn, Throttled
+from twinlock.web.demand import Demand
 from twinlock.web.deps import OWN_SITE, caller
-from twinlock.web.guard import Demand
 from twinlock.web.password_step import Submitted, submit_password
 from twinlock.web.routes import router as own_router
 from twinlock.web.runtime import Runtime
