@@ -1,15 +1,20 @@
 """A reset that an admin asked for: its owner hears of it, can stop it, and finds the way back."""
 
+import logging
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import text
+from sqlalchemy import Executable, insert, select, text, update
 
 from tests.api.test_admin import admin, renewed, user
 from tests.support.house import OPERATOR, PASSWORD, Enrolled, House, begin_login, token
+from twinlock.accounts.resets.tables import factor_reset
 from twinlock.audit import store as audit
 from twinlock.audit.events import EventType
+from twinlock.config.settings import load_master_keys
+from twinlock.flows.rotation import SecretRotation
 from twinlock.testing.authenticator import FakeAuthenticator
 from twinlock.testing.mail import MailTrap
 
@@ -219,3 +224,116 @@ def test_garbage_stops_nothing(house: House, client: TestClient, trap: MailTrap)
         assert stop(client, wrong).status_code in {400, 422}
 
     assert user(client, root.bearer, john.account)["factor_reset"] is not None
+
+
+# --- Somebody who writes the database, and holds no master key ---------------------------------
+
+
+def planted(house: House, root: Enrolled, owner: Enrolled) -> Executable:
+    """Return a reset whose time has come, from an admin who exists."""
+    begun = house.now - timedelta(hours=30)
+    return insert(factor_reset).values(
+        subject_id=owner.account.subject,
+        generation=house.account(owner.account.username).generation,
+        requested_by=root.account.subject,
+        requested_at=begun,
+        due_at=begun + timedelta(hours=24),
+        expires_at=begun + timedelta(days=7),
+        seal=bytes(36),
+    )
+
+
+def write(house: House, statement: Executable) -> None:
+    house.database.transaction(lambda tx: tx.execute(statement))
+
+
+def test_a_reset_that_was_written_into_the_database_takes_no_factor_away(
+    house: House, client: TestClient, trap: MailTrap, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = admin(house, client)
+    house.create("johndoe")
+    john = house.enroll(client, "johndoe")
+    write(house, planted(house, root, john))
+
+    run(house, seconds=30)
+
+    assert token(client, "johndoe", PASSWORD).json()["error"] == "mfa_required"
+    assert REMOVED not in trap.subjects(JOHN)
+    alarms = [one.getMessage() for one in caplog.records if one.levelno == logging.CRITICAL]
+    assert "reset_seal_broken" in alarms
+    event = house.database.reading(
+        audit.list_events, limit=1, type_=EventType.FACTOR_RESET_CANCELLED
+    )[0]
+    assert "seal is broken" in event.details
+
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"due_at": LONG_AGO},
+        {"expires_at": datetime(2099, 1, 1, tzinfo=UTC)},
+        {"requested_at": LONG_AGO},
+        {"requested_by": "5" * 32},
+        {"approved_by": "5" * 32},
+        {"seal": b""},
+    ],
+    ids=lambda change: str(next(iter(change))),
+)
+def test_a_reset_that_was_changed_in_the_database_is_dropped(
+    house: House, client: TestClient, trap: MailTrap, change: dict[str, object]
+) -> None:
+    root, john = stage(house, client)
+
+    write(house, update(factor_reset).values(**change))
+
+    assert user(client, renewed(house, client, root), john.account)["factor_reset"] is None
+    run(house, hours=25)
+    assert has_factors(house, client, root, john)
+    assert REMOVED not in trap.subjects(JOHN)
+
+
+def test_a_reset_that_was_moved_to_another_account_takes_nothing_away(
+    house: House, client: TestClient, trap: MailTrap
+) -> None:
+    root, _ = stage(house, client)
+    house.create("mary")
+    mary = house.enroll(client, "mary")
+    moved = {"subject_id": mary.account.subject, "generation": house.account("mary").generation}
+
+    write(house, update(factor_reset).values(**moved))
+
+    run(house, hours=25)
+    assert has_factors(house, client, root, mary)
+
+
+def test_an_admin_asks_again_in_place_of_what_was_planted(
+    house: House, client: TestClient, trap: MailTrap
+) -> None:
+    root = admin(house, client)
+    house.create("johndoe")
+    john = house.enroll(client, "johndoe")
+    write(house, planted(house, root, john))
+
+    assert ask(client, root, john).status_code == 202
+    run(house, hours=25)
+    assert not has_factors(house, client, root, john)
+
+
+def test_a_reset_waits_on_while_the_master_keys_are_rotated(
+    house: House, client: TestClient, trap: MailTrap
+) -> None:
+    """And is sealed under the new key, so that it outlives the old one."""
+    root, john = stage(house, client)
+    house.clock.advance(hours=1)
+    parts, path = house.runtime.parts, house.settings.secret_keys_file
+    rotation = SecretRotation(parts, pause=lambda: None)
+    rotation.add_key(path, newest=load_master_keys(house.settings)[0])
+    rotation.reseal(OPERATOR, progress=lambda fraction: None)
+
+    (row,) = house.database.reading(lambda db: db.execute(select(factor_reset.c.seal)).all())
+    assert not parts.keyring.is_stale_mac(row.seal)
+    run(house, hours=24)
+    assert not has_factors(house, client, root, john)

@@ -474,3 +474,26 @@ def test_no_other_change_mends_a_broken_seal(home: Home, act: str) -> None:
         administration.set_password(home.house.account(), new, OPERATOR, now=now)
 
     assert log_in(home).status_code == 401
+
+
+@pytest.mark.parametrize("acr", ["zz", "AAL2", "\x00"])
+def test_what_is_pending_and_was_changed_is_denied(
+    home: Home, acr: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With an alarm, and without an error of ours."""
+    headers = home.john.bearer
+    handle = home.begin()
+    begun = home.client.post("/api/reauthenticate", json={}, headers=headers).json()
+    change(home, "UPDATE pending SET acr = :acr", acr=acr)
+    caplog.clear()
+
+    body = {"reauthentication": begun["reauthentication"], "answer": home.code()}
+    answers = [
+        home.answer(handle, home.code()),
+        home.client.post("/api/login/totp/begin", json={"login": handle}),
+        home.client.post("/api/reauthenticate/totp", json=body, headers=headers),
+    ]
+
+    assert {answer.status_code for answer in answers} == {401}
+    alarms = {one.getMessage() for one in caplog.records if one.levelno == logging.CRITICAL}
+    assert alarms == {"seal_broken"}

@@ -116,7 +116,7 @@ def _admins(db: Connection) -> Iterator[Point]:
 
 def _resets(db: Connection, parts: Parts, *, now: datetime) -> Iterator[Point]:
     waiting = []
-    for staged in resets.list_waiting(db, now=now, limit=MOST):
+    for staged in resets.list_waiting(db, parts.keyring, now=now, limit=MOST):
         account = parts.accounts.get(db, staged.subject)
         if account is not None and is_alive(staged, account, now=now):
             waiting.append((account, staged))

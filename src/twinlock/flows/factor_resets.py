@@ -67,7 +67,9 @@ class FactorResets:
 
     def find(self, account: Account, *, now: datetime) -> StagedReset | None:
         """Return the reset that waits for an account, if it lives."""
-        staged = self._parts.database.reading(resets.get_reset, account.subject)
+        staged = self._parts.database.reading(
+            resets.get_reset, self._parts.keyring, account.subject
+        )
         return staged if staged is not None and is_alive(staged, account, now=now) else None
 
     def request(
@@ -105,7 +107,7 @@ class FactorResets:
         done = 0
         after = ""
         while due := self._parts.database.reading(
-            resets.list_due, now=now, after=after, limit=AT_ONCE
+            resets.list_due, self._parts.keyring, now=now, after=after, limit=AT_ONCE
         ):
             after = due[-1].subject
             for staged in due:
@@ -126,7 +128,7 @@ class FactorResets:
             return OWNER_UNREACHABLE
         if not subjects.lock(tx, account.subject, seen=account.generation):
             return CHANGED
-        staged = resets.get_reset(tx, account.subject)
+        staged = resets.get_reset(tx, self._parts.keyring, account.subject)
         if staged is not None:
             if is_alive(staged, account, now=now):
                 return RESET_WAITS
@@ -142,7 +144,7 @@ class FactorResets:
             due_at=now + DELAY,
             expires_at=now + LIFETIME,
         )
-        if not resets.insert_reset(tx, new):
+        if not resets.insert_reset(tx, self._parts.keyring, new):
             return RESET_WAITS
         self._record(tx, EventType.FACTOR_RESET_REQUESTED, account.subject, caller, now=now)
         return new
@@ -150,24 +152,25 @@ class FactorResets:
     def _approve(
         self, tx: Connection, account: Account, user: User, caller: Caller, *, now: datetime
     ) -> StagedReset | Refused:
-        staged = resets.get_reset(tx, account.subject)
+        staged = resets.get_reset(tx, self._parts.keyring, account.subject)
         if staged is None or not is_alive(staged, account, now=now):
             return NO_RESET
         if ADMIN not in account.roles:
             return NEEDS_NO_APPROVAL
         if user.id in {staged.requested_by, account.subject}:
             return ANOTHER_ADMIN
-        if not resets.approve(tx, staged, by=user.id):
+        approved = resets.approve(tx, self._parts.keyring, account.subject, by=user.id)
+        if approved is None:
             return NEEDS_NO_APPROVAL
         self._record(tx, EventType.FACTOR_RESET_APPROVED, account.subject, caller, now=now)
-        return resets.get_reset(tx, account.subject) or NO_RESET
+        return approved
 
     def _cancel(
         self, tx: Connection, account: Account, caller: Caller, *, now: datetime
     ) -> Refused | None:
         if not subjects.lock(tx, account.subject, seen=account.generation):
             return NO_RESET
-        staged = resets.get_reset(tx, account.subject)
+        staged = resets.get_reset(tx, self._parts.keyring, account.subject)
         if staged is None or not resets.spend(tx, staged):
             return NO_RESET
         pending.delete_of_purpose(tx, account.subject, purpose=Purpose.RESET_CANCEL)
@@ -184,7 +187,7 @@ class FactorResets:
     ) -> Account | Refused:
         found = self._find_link(tx, token, now=now)
         account = spend_link(tx, self._parts, found[0], now=now) if found else None
-        staged = resets.get_reset(tx, account.subject) if account else None
+        staged = resets.get_reset(tx, self._parts.keyring, account.subject) if account else None
         if account is None or staged is None or not resets.spend(tx, staged):
             return LINK_INVALID
         details = {"by": "owner"}
@@ -210,6 +213,9 @@ class FactorResets:
         """Do or drop one reset; None where nothing was reset."""
         installation.lock_admins(tx)
         account = self._parts.accounts.get(tx, staged.subject)
+        if not staged.is_ours:
+            self._drop(tx, staged, "nobody asked for it here: its seal is broken", now=now)
+            return None
         if account is None or not is_alive(staged, account, now=now):
             self._drop(tx, staged, "the account changed or it is too late", now=now)
             return None

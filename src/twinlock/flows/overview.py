@@ -92,7 +92,7 @@ def _read(
     db: Connection, parts: Parts, changes: Changes, account: Account, *, now: datetime
 ) -> Overview:
     subject = account.subject
-    staged = resets.get_reset(db, subject)
+    staged = resets.get_reset(db, parts.keyring, subject)
     waits = emails.get_staged(db, subject)
     return Overview(
         account=account,

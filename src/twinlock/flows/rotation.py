@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
+from twinlock.accounts.resets import store as resets
 from twinlock.accounts.subjects import store as subjects
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
@@ -174,7 +175,8 @@ class SecretRotation:
         parts = len(factors) + 2
         values = self._parts.database.transaction(signing_keys.reseal, self._parts.keyring)
         values += self._parts.database.transaction(self._parts.policies.reseal)
-        values += self._reseal_devices()
+        values += self._reseal_rows(devices.reseal_devices)
+        values += self._reseal_rows(resets.reseal_resets)
         broken = [f"signing key {kid}" for kid in find_broken_signing_keys(self._parts)]
         for number, factor in enumerate(factors):
             resealed, left = self._reseal_factor(factor, _part(progress, number, of=parts))
@@ -197,11 +199,12 @@ class SecretRotation:
             self._pause()
         return values, broken
 
-    def _reseal_devices(self) -> int:
+    def _reseal_rows(self, reseal: Callable[..., tuple[int, str]]) -> int:
+        """Seal the rows of one store again, batch by batch."""
         values, after = 0, ""
         while True:
             resealed, after = self._parts.database.transaction(
-                devices.reseal_devices, self._parts.keyring, after=after, limit=self._batch
+                reseal, self._parts.keyring, after=after, limit=self._batch
             )
             values += resealed
             if not after:

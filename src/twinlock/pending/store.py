@@ -4,10 +4,11 @@ A handle of 256 random bits is the client's, its digest the row's. A row dies wi
 its tries, or the generation of the subject that it began under, and is spent by one DELETE.
 """
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
@@ -16,7 +17,10 @@ from twinlock.db.conflict import on_conflict
 from twinlock.db.types import UtcDateTime
 from twinlock.pending.tables import pending
 
-_NOBODY = "0" * 32
+log = logging.getLogger("twinlock.pending")
+
+_NOBODY: Final = "0" * 32
+_ACRS: Final = frozenset(Acr)
 
 
 class Purpose(StrEnum):
@@ -263,7 +267,11 @@ def _spent_row(digest: bytes, expires_at: datetime, now: datetime) -> dict[str, 
 
 
 def _pending(row: Row[Any] | None) -> Pending | None:
+    """Return the facts of a row; None where there is none, or none that we wrote."""
     if row is None:
+        return None
+    if row.acr and row.acr not in _ACRS:
+        log.critical("seal_broken", extra={"subject": row.subject_id})
         return None
     return Pending(
         digest=row.digest,

@@ -1,6 +1,6 @@
 """Resets of factors that an admin asked for and that still wait."""
 
-from sqlalchemy import BigInteger, Column, Index, Table
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table
 
 from twinlock.db.base import metadata
 from twinlock.db.types import Id, UtcDateTime
@@ -15,5 +15,6 @@ factor_reset = Table(
     Column("requested_at", UtcDateTime, nullable=False),
     Column("due_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
+    Column("seal", LargeBinary, nullable=False),  # MAC over all of it; see store.py
     Index("ix_factor_reset_due_at", "due_at"),
 )
