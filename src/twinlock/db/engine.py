@@ -16,6 +16,7 @@ from twinlock.core.errors import ConfigurationError, DatabaseUnavailableError
 from twinlock.db.connections import SILENCE_SECONDS, Connections
 from twinlock.db.inline import InlineReads, WouldWaitError
 from twinlock.db.prepared import PreparedConnection
+from twinlock.db.shared_commit import SharedCommit
 from twinlock.db.wording import FORGOTTEN
 from twinlock.db.writer_queue import NoQueue, WriterQueue
 
@@ -76,6 +77,9 @@ class Database:
         self.engine = _engine(self.url, has_pooler=has_pooler)
         self._connections = Connections(self.engine, size=pool_size)
         self._inline = InlineReads(self.engine) if self.is_sqlite else None
+        self._shared = (
+            SharedCommit(self._transact, patience=SILENCE_SECONDS) if self.is_sqlite else None
+        )
         begin = _POOLED_BEGIN if has_pooler and not self.is_sqlite else None
         self._begin_writing = "BEGIN IMMEDIATE" if self.is_sqlite else begin
         self._begin_reading = "BEGIN" if self.is_sqlite else begin
@@ -212,11 +216,21 @@ class Database:
             attempt.is_committing = True
             return connection.commit_work()
 
-        with self._writer_queue, _translated(attempt):
-            done = self._connections.run(self._begin_writing, commit, work, args, kwargs, notes)
+        done: T
+        with _translated(attempt):
+            if self._shared is not None:
+                done = self._shared.run(lambda tx: work(tx, *args, **kwargs), notes)
+            else:
+                done = self._connections.run(self._begin_writing, commit, work, args, kwargs, notes)
         if notes:
             self.committed(notes)
         return done
+
+    def _transact(self, work: Callable[[PreparedConnection], None]) -> None:
+        """Call *work* as the only writer to the SQLite file, and commit."""
+        commit = PreparedConnection.commit_work
+        with self._writer_queue:
+            self._connections.run(self._begin_writing, commit, work, (), {})
 
 
 def note(tx: Connection, happened: object) -> None:

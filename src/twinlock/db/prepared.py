@@ -138,6 +138,26 @@ class PreparedConnection(Connection):
         self._send_waiting()
         return super().exec_driver_sql(*arguments, **options)
 
+    def begin_turn(self) -> None:
+        """Begin what may be undone alone, on SQLite; see `shared_commit.py`."""
+        self._tell("SAVEPOINT twinlock_turn")
+
+    def end_turn(self, *, is_kept: bool) -> bool:
+        """Keep or undo what `begin_turn` began; tell whether what came before is still there."""
+        if not self._driver.in_transaction:
+            return False
+        if not is_kept:
+            self._tell("ROLLBACK TO twinlock_turn")
+        self._tell("RELEASE twinlock_turn")
+        return True
+
+    def _tell(self, words: str) -> None:
+        """Have the driver execute words without values."""
+        try:
+            self._driver.execute(words)
+        except self._errors as error:
+            self._handle_dbapi_exception(error, words, None, None, None)
+
     def in_transaction(self) -> bool:
         """Tell whether a transaction was begun, by whomever."""
         return self.is_at_work or super().in_transaction()
