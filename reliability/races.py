@@ -107,8 +107,6 @@ async def code(track: Track, person: Person) -> None:
     """One TOTP code, at both doors."""
     client = track.client(person)
     handles = await _begun(client, person, 10)
-    while time.time() % 30 > 20:  # the whole race in one step
-        await asyncio.sleep(0.5)
     answer = code_of(person, step_now())
     form = {"grant_type": "password", "username": person.username, "password": PASSWORD + answer}
     replies = await track.fire(_both_doors(track, "totp", handles, answer, form))
@@ -336,8 +334,8 @@ async def _mailed(track: Track, person: Person) -> str:
     while time.monotonic() < until:
         for path in track.mails.glob("*.eml"):
             token = _link_in(path.read_bytes(), f"{person.username}@example.com")
+            path.unlink()  # nobody else waits for one, and thousands are not read again
             if token is not None:
-                path.unlink()
                 return token
         await asyncio.sleep(0.05)
     raise RuntimeError(f"no mail came for {person.username}")

@@ -145,6 +145,7 @@ def _is_worker(pid: int) -> bool:
 def settings_only(environment: Mapping[str, str]) -> dict[str, str]:
     """Return this process's environment with no other settings than these."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("TWINLOCK_")}
+    own.pop("PYTHONDONTWRITEBYTECODE", None)  # started hundreds of times, compiled once
     return own | dict(environment)
 
 
