@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from fastapi.testclient import TestClient
 
 from tests.support.house import Enrolled, House, bearer, begin_login, sign_in
+from tests.support.mails import EveryMail
 from twinlock.testing.authenticator import FakeAuthenticator
 from twinlock.testing.mail import MailTrap
 
@@ -188,7 +189,7 @@ class EmailCodeKit:
 
     def answer(self, house: House, username: str, login: dict[str, Any]) -> Any:
         """Ask for a code to the login; to one of the owner's own where it is somebody else's."""
-        client, trap = self.clients[username], MailTrap(lambda: house.auth)
+        client, trap = self.clients[username], EveryMail(house)
         to = f"{username}@example.com"
         before = len(trap.messages(to))
         self._begin(client, login["login"])
@@ -215,7 +216,7 @@ class EmailCodeKit:
         client.post("/api/login/email_code/begin", json={"login": login})
 
     def _code(self, house: House, username: str) -> str:
-        return code_in(MailTrap(lambda: house.auth), f"{username}@example.com")
+        return code_in(EveryMail(house), f"{username}@example.com")
 
 
 def code_in(trap: MailTrap, to: str) -> str:

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from tests.races.crew import Crew, Shot, Told
 from tests.support.house import Enrolled, House, bearer, begin_login
+from tests.support.mails import EveryMail
 from tests.support.postgres import PostgresServer
 
 
@@ -22,6 +23,11 @@ class Stage:
     house: House
     client: TestClient
     crew: Crew
+
+    @property
+    def trap(self) -> EveryMail:
+        """What was mailed, whichever process delivered it."""
+        return EveryMail(self.house)
 
     def fire(self, shots: Sequence[Shot]) -> list[Any]:
         """Make all calls at one moment; return what they returned, in their order."""

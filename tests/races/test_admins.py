@@ -7,7 +7,6 @@ from tests.races.crew import Shot, emails_due, post, remind
 from tests.support.house import OPERATOR, PASSWORD, Enrolled, bearer, sign_in
 from twinlock.core.proof import Acr
 from twinlock.policies.policy import Kind, Policy
-from twinlock.testing.mail import MailTrap
 
 ROUNDS = 3
 
@@ -18,7 +17,7 @@ def root(stage: Stage, name: str) -> Enrolled:
 
 
 def test_everybody_is_reminded_once_by_many_workers(stage: Stage) -> None:
-    trap = MailTrap(lambda: stage.house.auth)
+    trap = stage.trap
     for number in range(12):
         stage.house.create(f"user{number}")
     since = stage.house.now + timedelta(days=5)
@@ -33,7 +32,7 @@ def test_everybody_is_reminded_once_by_many_workers(stage: Stage) -> None:
 
 
 def test_an_address_takes_hold_or_is_stopped(stage: Stage) -> None:
-    trap = MailTrap(lambda: stage.house.auth)
+    trap = stage.trap
     admin = root(stage, "root")
     for number in range(ROUNDS):
         john = stage.house.create(f"user{number}")

@@ -7,7 +7,6 @@ from tests.races.crew import Shot, post, reset_due
 from tests.support.house import PASSWORD, Enrolled, bearer, sign_in
 from twinlock.audit import store as audit
 from twinlock.audit.events import EventType
-from twinlock.testing.mail import MailTrap
 
 ROUNDS = 4
 REMOVED = "Twinlock: your second factors were removed"
@@ -33,7 +32,7 @@ def events(stage: Stage, type_: EventType) -> int:
 
 
 def test_a_reset_is_done_by_one_of_many_and_mailed_once(stage: Stage) -> None:
-    trap = MailTrap(lambda: stage.house.auth)
+    trap = stage.trap
     root = enrolled(stage, "root", roles=("admin",))
     for number in range(ROUNDS):
         owner = enrolled(stage, f"user{number}")
@@ -50,7 +49,7 @@ def test_a_reset_is_done_by_one_of_many_and_mailed_once(stage: Stage) -> None:
 
 def test_a_reset_is_done_or_called_off_never_both(stage: Stage) -> None:
     """The upkeep, the owner's link and an admin at one moment: one of them wins."""
-    trap = MailTrap(lambda: stage.house.auth)
+    trap = stage.trap
     root = enrolled(stage, "root", roles=("admin",))
     for number in range(ROUNDS):
         owner = enrolled(stage, f"user{number}")

@@ -3,8 +3,6 @@
 from email.message import EmailMessage
 from typing import Any
 
-from sqlalchemy import text
-
 from tests.factors.suite import EmailCodeKit, codes_in
 from tests.races.conftest import Open, Stage
 from tests.races.crew import Shot, Told, create, post
@@ -16,7 +14,6 @@ from twinlock.flows.account_making import NewAccount
 from twinlock.flows.outcomes import Refused
 from twinlock.policies.policy import Kind, Policy
 from twinlock.testing.authenticator import FakeAuthenticator
-from twinlock.testing.mail import MailTrap
 
 ROUNDS = 5
 RACERS = 6
@@ -328,17 +325,6 @@ def test_no_race_raises_the_alarm(stage: Stage) -> None:
     assert Reason.SEAL_BROKEN not in {denial.reason for denial in denials}
 
 
-def mailed_codes(stage: Stage) -> list[str]:
-    """Return all mailed codes, once the processes that took them away have delivered them."""
-    with stage.house.database.engine.connect() as connection:
-        count = text("SELECT count(*) FROM outbox WHERE kind = 'sign_in_code'")
-        written = connection.execute(count).scalar_one()
-    trap = MailTrap(lambda: stage.house.auth)
-    while len(codes := codes_in(trap, "johndoe@example.com")) < written:
-        pass  # another process has claimed one and is writing it
-    return codes
-
-
 def test_one_mailed_code_opens_one_session(open_stage: Open) -> None:
     stage = open_stage(email_codes_enabled=True)
     kit = EmailCodeKit()
@@ -346,7 +332,7 @@ def test_one_mailed_code_opens_one_session(open_stage: Open) -> None:
     for _ in range(ROUNDS):
         login = begin_login(stage.client)
         stage.client.post("/api/login/email_code/begin", json={"login": login["login"]})
-        code = mailed_codes(stage)[-1]
+        code = codes_in(stage.trap, "johndoe@example.com")[-1]
 
         statuses = stage.statuses(answers([login["login"]] * 4, code, "email_code"))
 
@@ -357,14 +343,14 @@ def test_of_codes_that_are_asked_for_at_once_one_is_mailed(open_stage: Open) -> 
     stage = open_stage(email_codes_enabled=True)
     kit = EmailCodeKit()
     kit.set_up(stage.house, stage.client, "johndoe")
-    sent = len(mailed_codes(stage))
+    sent = len(codes_in(stage.trap, "johndoe@example.com"))
     login = begin_login(stage.client)["login"]
 
     statuses = stage.statuses(
         [Shot(post, ("/api/login/email_code/begin",), {"json": {"login": login}})] * 4
     )
 
-    codes = mailed_codes(stage)[sent:]
+    codes = codes_in(stage.trap, "johndoe@example.com")[sent:]
     assert len(codes) == statuses.count(200) >= 1
     assert set(statuses) <= {200, 401}
     opened = [
@@ -376,7 +362,7 @@ def test_of_codes_that_are_asked_for_at_once_one_is_mailed(open_stage: Open) -> 
 
 def test_one_mailed_link_sets_one_password(stage: Stage) -> None:
     stage.house.create()
-    trap = MailTrap(lambda: stage.house.auth)
+    trap = stage.trap
     for number in range(4):
         asked = stage.client.post("/api/recovery/password", json={"username": "johndoe"})
         assert asked.status_code == 202
@@ -393,21 +379,13 @@ def test_one_mailed_link_sets_one_password(stage: Stage) -> None:
         assert sorted(statuses) == [200] + [400] * (RACERS - 1)
 
 
-def link_in(stage: Stage, to: str) -> str:
-    """Return the token that was mailed to an address, whichever process delivers it."""
-    trap = MailTrap(lambda: stage.house.auth)
-    while not trap.messages(to):
-        pass
-    return trap.token(to)
-
-
 def test_one_invitation_is_accepted_once(open_stage: Open) -> None:
     stage = open_stage(invitations_enabled=True)
     for number in range(3):
         new = NewAccount(f"jane{number}", f"jane{number}@example.com")
         invited = stage.house.runtime.invitations.invite(new, OPERATOR, now=stage.house.now)
         assert not isinstance(invited, Refused)
-        token = link_in(stage, f"jane{number}@example.com")
+        token = stage.trap.token(f"jane{number}@example.com")
         bodies = [{"token": token, "password": f"{PASSWORD} {racer}"} for racer in range(4)]
 
         told: list[Told] = stage.fire(
@@ -425,7 +403,7 @@ def test_one_registration_makes_one_account(open_stage: Open) -> None:
         email = f"jane{number}@example.com"
         asked = stage.client.post("/api/registration", json={"email": email})
         assert asked.status_code == 202
-        token = link_in(stage, email)
+        token = stage.trap.token(email)
         bodies = [
             {"token": token, "username": f"jane{number}x{racer}", "password": PASSWORD}
             for racer in range(4)
@@ -440,11 +418,10 @@ def test_one_registration_makes_one_account(open_stage: Open) -> None:
 
 def test_two_links_to_one_address_make_one_account(open_stage: Open) -> None:
     stage = open_stage(registration_enabled=True)
-    trap = MailTrap(lambda: stage.house.auth)
     for _ in range(2):
         stage.client.post("/api/registration", json={"email": "jane@example.com"})
-    while len(messages := trap.messages("jane@example.com")) < 2:
-        pass
+    messages = stage.trap.messages("jane@example.com")
+    assert len(messages) == 2
     bodies = [
         {"token": tokens_in(message), "username": f"jane{number}", "password": PASSWORD}
         for number, message in enumerate(messages)
@@ -467,7 +444,7 @@ def tokens_in(message: EmailMessage) -> str:
 
 def test_an_address_is_confirmed_or_the_change_is_cancelled(stage: Stage) -> None:
     stage.house.create()
-    trap = MailTrap(lambda: stage.house.auth)
+    trap = stage.trap
     for number in range(4):
         old, new = stage.house.account().email, f"john{number}@example.org"
         tokens = sign_in(stage.client)
