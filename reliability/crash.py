@@ -7,17 +7,15 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.installation import TOY, Installation, create
 from benchmarks.processes import ROOT
 from reliability.book import Book, check_sqlite_file
 from reliability.crowd import Crowd
 from reliability.report import Report
-from reliability.servers import LoginServer, database_of, settings_only, twinlock
+from reliability.servers import LoginServer, database_of, settings_only, twinlock, workplace
 from tests.support.postgres import PostgresServer
 
 WORKERS = 2
@@ -54,29 +52,26 @@ class Effort:
 async def run(kind: str, effort: Effort, *, seed: int) -> Report:
     """Kill until enough was killed, and report."""
     report = Report(f"Crash, {kind}, seed {seed}")
-    with tempfile.TemporaryDirectory(prefix="twinlock-crash-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with database_of(kind, folder) as (url, database):
-            installation = create(
-                folder / "data",
-                accounts=effort.accounts + effort.bare,
-                bare=effort.bare,
-                profile=TOY,
-                database_url=url,
-            )
-            environment = {**installation.environment, **SETTINGS}
-            server = LoginServer(folder, environment)
-            book = Book(url, report, random.Random(seed))
-            rounds = Rounds(server, installation, book, report, database, seed=seed)
-            try:
-                await rounds.run(effort, url)
-                report.tried = _tried(report)
-                if effort.looks_back:
-                    finish(environment, report, rounds.kids)
-            finally:
-                server.stop()
-                book.close()
+    with workplace("crash") as folder, database_of(kind, folder) as (url, database):
+        installation = create(
+            folder / "data",
+            accounts=effort.accounts + effort.bare,
+            bare=effort.bare,
+            profile=TOY,
+            database_url=url,
+        )
+        environment = {**installation.environment, **SETTINGS}
+        server = LoginServer(folder, environment)
+        book = Book(url, report, random.Random(seed))
+        rounds = Rounds(server, installation, book, report, database, seed=seed)
+        try:
+            await rounds.run(effort, url)
+            report.tried = _tried(report)
+            if effort.looks_back:
+                finish(environment, report, rounds.kids)
+        finally:
+            server.stop()
+            book.close()
     return report
 
 

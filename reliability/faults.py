@@ -5,7 +5,6 @@ import contextlib
 import os
 import random
 import subprocess
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -21,7 +20,7 @@ from reliability.client import Client, UnansweredError, ip_of, members
 from reliability.crowd import Crowd
 from reliability.injections import MailServer, Stage
 from reliability.report import Report
-from reliability.servers import LoginServer, database_of, twinlock
+from reliability.servers import LoginServer, database_of, twinlock, workplace
 from reliability.visitors import code_of, step_now
 
 SETTINGS = {
@@ -159,37 +158,33 @@ async def run(kind: str, *, only: str = "", seconds: float = 8.0, seed: int = 1)
     """Inject every fault that there is on a database, one after the other."""
     report = Report(f"Faults, {kind}")
     tried: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="twinlock-faults-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with (
-            small_disk(folder, wanted=only in "disk full") as disk,
-            database_of(kind, disk) as (url, pg),
-        ):
-            installation = create(
-                folder / "data", accounts=400, bare=0, profile=TOY, database_url=url
-            )
-            mail = MailServer()
-            smtp = {"TWINLOCK_SMTP_URL": f"smtp://127.0.0.1:{mail.port}"}
-            server = LoginServer(folder, {**installation.environment, **SETTINGS, **smtp})
-            book = Book(url, report, random.Random(seed))
-            *people, victim, prober = installation.people.all
-            stage = Stage(folder, url, pg, server, mail, victim)
-            crowd = Crowd(people, server.address, report, random.Random(seed))
-            mail.start()
-            try:
-                with server.running():
-                    probes = Probes(Client(server.address, ip_of(65_000)), prober, report)
-                    for fault in FAULTS:
-                        if kind in fault.databases and only in fault.name:
-                            if fault.inject is injections.disk_full and not os.path.ismount(disk):
-                                report.count("not tried: disk full, for no file system was made")
-                                continue
-                            tried.append(fault.name)
-                            await _try(fault, stage, probes, crowd, book, report, seconds)
-            finally:
-                book.close()
-                mail.stop()
+    with (
+        workplace("faults") as folder,
+        small_disk(folder, wanted=only in "disk full") as disk,
+        database_of(kind, disk) as (url, pg),
+    ):
+        installation = create(folder / "data", accounts=400, bare=0, profile=TOY, database_url=url)
+        mail = MailServer()
+        smtp = {"TWINLOCK_SMTP_URL": f"smtp://127.0.0.1:{mail.port}"}
+        server = LoginServer(folder, {**installation.environment, **SETTINGS, **smtp})
+        book = Book(url, report, random.Random(seed))
+        *people, victim, prober = installation.people.all
+        stage = Stage(folder, url, pg, server, mail, victim)
+        crowd = Crowd(people, server.address, report, random.Random(seed))
+        mail.start()
+        try:
+            with server.running():
+                probes = Probes(Client(server.address, ip_of(65_000)), prober, report)
+                for fault in FAULTS:
+                    if kind in fault.databases and only in fault.name:
+                        if fault.inject is injections.disk_full and not os.path.ismount(disk):
+                            report.count("not tried: disk full, for no file system was made")
+                            continue
+                        tried.append(fault.name)
+                        await _try(fault, stage, probes, crowd, book, report, seconds)
+        finally:
+            book.close()
+            mail.stop()
     report.tried = ", ".join(tried)
     return report
 

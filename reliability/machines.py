@@ -5,7 +5,6 @@ import contextlib
 import random
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
@@ -24,7 +23,7 @@ from reliability.client import Address, Client, NotSentError, UnansweredError, a
 from reliability.crowd import Crowd
 from reliability.network import GATEWAY, HOST_NAME, Host
 from reliability.report import Report
-from reliability.servers import SMALL, LoginServer
+from reliability.servers import SMALL, LoginServer, workplace
 from reliability.visitors import code_of, step_now
 from tests.support.postgres import DURABLE, USER, PostgresServer
 
@@ -58,9 +57,7 @@ class Site:
 async def run(*, count: int = 3, people: int = 900, seed: int = 1) -> Report:
     """Try everything that is promised for several machines."""
     report = Report(f"Machines: {count} hosts in network namespaces, HAProxy, one PostgreSQL")
-    with tempfile.TemporaryDirectory(prefix="twinlock-machines-") as name, ExitStack() as running:
-        folder = Path(name)
-        folder.chmod(0o755)
+    with workplace("machines") as folder, ExitStack() as running:
         hosts = running.enter_context(network.hosts(count))
         url = running.enter_context(_database())
         installation = create(folder / "first", accounts=people, profile=REAL, database_url=url)

@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ from reliability.book import Book
 from reliability.crowd import Crowd
 from reliability.faults import SETTINGS
 from reliability.report import Report
-from reliability.servers import SMALL, LoginServer, database_of
+from reliability.servers import SMALL, LoginServer, database_of, workplace
 from tests.support.postgres import DURABLE, USER, PostgresServer
 
 CLIENTS = 12
@@ -46,16 +45,12 @@ pidfile = {folder}/pgbouncer.pid
 async def run(*, seconds: float = 20, seed: int = 1) -> Report:
     """Let a crowd in through PgBouncer, then through a failover to a replica."""
     report = Report("PostgreSQL as people run it")
-    with tempfile.TemporaryDirectory(prefix="twinlock-pooler-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
+    with workplace("pooler") as folder:
         if shutil.which("pgbouncer"):
             await through_pgbouncer(folder, report, seconds=seconds, seed=seed)
         else:
             report.count("not tried: there is no pgbouncer")
-    with tempfile.TemporaryDirectory(prefix="twinlock-failover-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
+    with workplace("failover") as folder:
         await through_a_failover(folder, report, seed=seed)
     return report
 

@@ -4,7 +4,6 @@ import asyncio
 import email
 import email.policy
 import re
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from benchmarks.installation import PASSWORD, TOY, Person, create
 from benchmarks.load import Reply
 from reliability.client import Address, Client, connect, ip_of, members
 from reliability.report import Report
-from reliability.servers import LoginServer, database_of
+from reliability.servers import LoginServer, database_of, workplace
 from reliability.visitors import code_of, step_now
 from twinlock.db.engine import Database
 from twinlock.factors.totp import otpauth
@@ -229,46 +228,41 @@ async def run(kind: str, effort: Effort, only: str = "") -> Report:
     """Run every race, again and again."""
     report = Report(f"Races, {kind}: {effort.racers} at once over {effort.workers} workers")
     until = time.monotonic() + effort.minutes * 60
-    with tempfile.TemporaryDirectory(prefix="twinlock-races-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with database_of(kind, folder) as (url, _):
-            installation = create(
-                folder / "data",
-                accounts=effort.rounds * 7,
-                bare=effort.rounds,
-                profile=TOY,
-                database_url=url,
-            )
-            environment = {
-                **installation.environment,
-                **SETTINGS,
-                "TWINLOCK_WORKERS": str(effort.workers),
-            }
-            database = Database(url, pool_size=1)
-            people = installation.people.all
-            enrolled, bare = iter(people[: -effort.rounds]), iter(people[-effort.rounds :])
+    with workplace("races") as folder, database_of(kind, folder) as (url, _):
+        installation = create(
+            folder / "data",
+            accounts=effort.rounds * 7,
+            bare=effort.rounds,
+            profile=TOY,
+            database_url=url,
+        )
+        environment = {
+            **installation.environment,
+            **SETTINGS,
+            "TWINLOCK_WORKERS": str(effort.workers),
+        }
+        database = Database(url, pool_size=1)
+        people = installation.people.all
+        enrolled, bare = iter(people[: -effort.rounds]), iter(people[-effort.rounds :])
 
-            async def rounds(server: LoginServer, races: dict[str, Race], minutes: float) -> None:
-                track = Track(
-                    server.address, database, report, effort.racers, folder / "data" / "mail"
-                )
-                stop = min(until, time.monotonic() + minutes * 60)
-                for _ in range(effort.rounds):
-                    for race in races.values():
-                        if time.monotonic() > stop:
-                            return
-                        await race(track, next(bare if race is enrollment else enrolled))
+        async def rounds(server: LoginServer, races: dict[str, Race], minutes: float) -> None:
+            track = Track(server.address, database, report, effort.racers, folder / "data" / "mail")
+            stop = min(until, time.monotonic() + minutes * 60)
+            for _ in range(effort.rounds):
+                for race in races.values():
+                    if time.monotonic() > stop:
+                        return
+                    await race(track, next(bare if race is enrollment else enrolled))
 
-            try:
-                with LoginServer(folder, environment).running() as server:
-                    races = {only: RACES[only]} if only else RACES
-                    await rounds(server, races, effort.minutes * 6 / 7)
-                no_grace = {**environment, "TWINLOCK_REFRESH_GRACE": "0"}
-                with LoginServer(folder, no_grace).running() as server:
-                    await rounds(server, {"no_grace": refresh_token_without_grace}, effort.minutes)
-            finally:
-                database.close()
+        try:
+            with LoginServer(folder, environment).running() as server:
+                races = {only: RACES[only]} if only else RACES
+                await rounds(server, races, effort.minutes * 6 / 7)
+            no_grace = {**environment, "TWINLOCK_REFRESH_GRACE": "0"}
+            with LoginServer(folder, no_grace).running() as server:
+                await rounds(server, {"no_grace": refresh_token_without_grace}, effort.minutes)
+        finally:
+            database.close()
     races_run = {what: n for what, n in report.counts.items() if what.endswith(": races")}
     fewest, most = min(races_run.values(), default=0), max(races_run.values(), default=0)
     rounds_run = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
