@@ -31,6 +31,7 @@ def main() -> int:
     one.add_argument("--kills", type=int, default=200)
     one = commands.add_parser("races", parents=[common], help="goal R2: 64 at once, one winner")
     one.add_argument("--rounds", type=int, default=1000)
+    one.add_argument("--at-once", type=int, default=1, help="installations side by side")
     one = commands.add_parser("faults", parents=[common], help="goal R3: break what they stand on")
     one.add_argument("--only", default="", help="part of a fault's name")
     commands.add_parser("machines", parents=[common], help="several hosts on one PostgreSQL")
@@ -60,7 +61,7 @@ def _run(given: argparse.Namespace) -> Report:
             effort = crash.Effort(kills=given.kills, minutes=given.minutes)
             return asyncio.run(crash.run(given.database, effort, seed=given.seed))
         case "races":
-            many = races.Effort(rounds=given.rounds, minutes=given.minutes)
+            many = races.Effort(given.rounds, given.minutes, at_once=given.at_once)
             return asyncio.run(races.run(given.database, many))
         case "faults":
             return asyncio.run(faults.run(given.database, only=given.only))

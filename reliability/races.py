@@ -1,11 +1,12 @@
 """``races``: one secret, sent 64 times at once over four workers, wins once (goal R2)."""
 
 import asyncio
+import contextlib
 import email
 import email.policy
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,12 +44,15 @@ class Effort:
         rounds: Races of each kind, at most.
         minutes: How long, at most.
         racers: Requests of one race.
+        workers: Processes of each server.
+        at_once: Installations that race side by side: on a busy machine one mostly waits.
     """
 
     rounds: int = 1000
     minutes: float = 600
     racers: int = RACERS
     workers: int = WORKERS
+    at_once: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,44 +229,29 @@ RACES: dict[str, Race] = {
 
 
 async def run(kind: str, effort: Effort, only: str = "") -> Report:
-    """Run every race, again and again."""
+    """Run every race, again and again, on several installations side by side."""
     report = Report(f"Races, {kind}: {effort.racers} at once over {effort.workers} workers")
-    until = time.monotonic() + effort.minutes * 60
-    with workplace("races") as folder, database_of(kind, folder) as (url, _):
-        installation = create(
-            folder / "data",
-            accounts=effort.rounds * 7,
-            bare=effort.rounds,
-            profile=TOY,
-            database_url=url,
-        )
-        environment = {
-            **installation.environment,
-            **SETTINGS,
-            "TWINLOCK_WORKERS": str(effort.workers),
-        }
-        database = Database(url, pool_size=1)
-        people = installation.people.all
-        enrolled, bare = iter(people[: -effort.rounds]), iter(people[-effort.rounds :])
-
-        async def rounds(server: LoginServer, races: dict[str, Race], minutes: float) -> None:
-            track = Track(server.address, database, report, effort.racers, folder / "data" / "mail")
-            stop = min(until, time.monotonic() + minutes * 60)
-            for _ in range(effort.rounds):
-                for race in races.values():
-                    if time.monotonic() > stop:
-                        return
-                    await race(track, next(bare if race is enrollment else enrolled))
-
-        try:
-            with LoginServer(folder, environment).running() as server:
-                races = {only: RACES[only]} if only else RACES
-                await rounds(server, races, effort.minutes * 6 / 7)
-            no_grace = {**environment, "TWINLOCK_REFRESH_GRACE": "0"}
-            with LoginServer(folder, no_grace).running() as server:
-                await rounds(server, {"no_grace": refresh_token_without_grace}, effort.minutes)
-        finally:
-            database.close()
+    races = {only: RACES[only]} if only else RACES
+    shares = [effort.rounds // effort.at_once] * effort.at_once
+    shares[0] += effort.rounds % effort.at_once
+    with contextlib.ExitStack() as running:
+        grounds = [
+            running.enter_context(_ground(kind, rounds, effort, report))
+            for rounds in shares
+            if rounds
+        ]
+        stop = time.monotonic() + effort.minutes * 60
+        running_for = effort.minutes * 6 / 7  # what is left is for the race without a grace
+        for ground in grounds:
+            running.enter_context(ground.server.running())
+        part = time.monotonic() + running_for * 60
+        await asyncio.gather(*(ground.run(races, until=part) for ground in grounds))
+        for ground in grounds:
+            ground.server.stop()
+            ground.server.environment["TWINLOCK_REFRESH_GRACE"] = "0"
+            running.enter_context(ground.server.running())
+        no_grace = {"no_grace": refresh_token_without_grace}
+        await asyncio.gather(*(ground.run(no_grace, until=stop) for ground in grounds))
     races_run = {what: n for what, n in report.counts.items() if what.endswith(": races")}
     fewest, most = min(races_run.values(), default=0), max(races_run.values(), default=0)
     rounds_run = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
@@ -271,6 +260,48 @@ async def run(kind: str, effort: Effort, only: str = "") -> Report:
         f"{effort.workers} workers"
     )
     return report
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """One installation with its server, and people for so many rounds."""
+
+    folder: Path
+    server: LoginServer
+    database: Database
+    report: Report
+    racers: int
+    rounds: int
+    enrolled: Iterator[Person]
+    bare: Iterator[Person]
+
+    async def run(self, races: Mapping[str, Race], *, until: float) -> None:
+        """Run some races, each with people of its own."""
+        mails = self.folder / "data" / "mail"
+        track = Track(self.server.address, self.database, self.report, self.racers, mails)
+        for number in range(self.rounds):
+            for race in races.values():
+                if time.monotonic() > until:
+                    return
+                await race(track, next(self.bare if race is enrollment else self.enrolled))
+            if number % 10 == 9:
+                self.report.progress()
+
+
+@contextlib.contextmanager
+def _ground(kind: str, rounds: int, effort: Effort, report: Report) -> Iterator[Ground]:
+    with workplace("races") as folder, database_of(kind, folder) as (url, _):
+        installation = create(
+            folder / "data", accounts=rounds * 7, bare=rounds, profile=TOY, database_url=url
+        )
+        workers = {"TWINLOCK_WORKERS": str(effort.workers)}
+        server = LoginServer(folder, {**installation.environment, **SETTINGS, **workers})
+        people = installation.people.all
+        with contextlib.closing(Database(url, pool_size=1)) as database:
+            yield Ground(
+                folder, server, database, report, effort.racers, rounds,
+                iter(people[:-rounds]), iter(people[-rounds:]),
+            )  # fmt: skip
 
 
 def _both_doors(
