@@ -17,6 +17,7 @@ from benchmarks.processes import free_port
 from reliability import injections
 from reliability.book import Book
 from reliability.client import Client, UnansweredError, ip_of, members
+from reliability.clocks import STEP_SECONDS, SetClock
 from reliability.crowd import Crowd
 from reliability.injections import MailServer, Stage
 from reliability.report import Report
@@ -37,6 +38,7 @@ SLOWEST_SECONDS = 7.5
 """Five for the database, one for the thread, the rest for a busy machine."""
 RECOVERED_SECONDS = 5.0
 MAIL_SECONDS = 90.0
+MUST_SEE_SECONDS = 30.0
 CLIENTS = 4
 
 
@@ -55,16 +57,22 @@ class Fault:
         inject: Breaks it for as long as the block lasts.
         databases: On which databases there is such a thing.
         expected: By probe, the statuses that are right once memory is not believed any more.
+        beforehand: What is done before it breaks.
         meanwhile: What else is tried while it is broken.
         afterwards: What else is tried when it is mended.
+        must_see: Statuses of a signed-in request that must have been among the answers.
+        is_under_load: Whether a crowd signs in meanwhile; its codes go by this machine's clock.
     """
 
     name: str
     inject: Callable[[Stage], AbstractContextManager[None]]
     databases: tuple[str, ...]
     expected: Mapping[str, frozenset[int]]
+    beforehand: Act = nothing
     meanwhile: Act = nothing
     afterwards: Act = nothing
+    must_see: frozenset[int] = frozenset()
+    is_under_load: bool = True
 
 
 POSTGRES = ("postgres",)
@@ -79,6 +87,7 @@ def _expected(**probes: set[int]) -> dict[str, frozenset[int]]:
 NOTHING = _expected(alive={200}, ready={503}, guarded={503}, sign_in={503}, refresh={503})
 READS = _expected(alive={200}, ready={503}, guarded={200}, sign_in={503}, refresh={503})
 WELL = _expected(alive={200}, ready={200}, guarded={200}, sign_in={200}, refresh={200})
+MOVED = _expected(alive={200}, ready={200}, guarded={200, 401}, sign_in={200}, refresh={200})
 SOME = _expected(
     alive={200}, ready={200, 503}, guarded={200, 503}, sign_in={200, 503}, refresh={200, 503}
 )
@@ -136,6 +145,8 @@ def _client(stage: Stage) -> Client:
     return Client(stage.server.address, ip_of(65_001))
 
 
+AHEAD = SetClock(steps=STEP_SECONDS // 30)
+BACK = SetClock(steps=-STEP_SECONDS // 30)
 FAULTS = (
     Fault("database stopped", injections.stopped, POSTGRES, NOTHING),
     Fault("database restarted", injections.restarted, POSTGRES, SOME),
@@ -147,10 +158,38 @@ FAULTS = (
     Fault("file locked by another program", injections.file_locked, SQLITE, READS),
     Fault("file may not grow", injections.file_limit, SQLITE, READS),
     Fault("disk full", injections.disk_full, BOTH, SOME),
-    Fault("mail server gone", injections.mail_gone, BOTH, WELL, ask_for_mail, expect_mail),
-    Fault("key file gone", injections.key_file_gone, BOTH, WELL, start_another),
-    Fault("key file changed", injections.key_file_changed, BOTH, WELL, start_another),
-    Fault("row damaged", injections.row_damaged, BOTH, WELL, expect_denial, expect_sign_in),
+    Fault(
+        "mail server gone",
+        injections.mail_gone,
+        BOTH,
+        WELL,
+        meanwhile=ask_for_mail,
+        afterwards=expect_mail,
+    ),
+    Fault("key file gone", injections.key_file_gone, BOTH, WELL, meanwhile=start_another),
+    Fault("key file changed", injections.key_file_changed, BOTH, WELL, meanwhile=start_another),
+    Fault(
+        "row damaged",
+        injections.row_damaged,
+        BOTH,
+        WELL,
+        meanwhile=expect_denial,
+        afterwards=expect_sign_in,
+    ),
+    *(
+        Fault(
+            name,
+            clock.inject,
+            BOTH,
+            MOVED,
+            beforehand=clock.beforehand,
+            meanwhile=clock.meanwhile,
+            afterwards=clock.afterwards,
+            must_see=frozenset({200, 401}),
+            is_under_load=False,
+        )
+        for name, clock in (("clock set ahead", AHEAD), ("clock set back", BACK))
+    ),  # last: the server runs on under a clock that can be set
 )
 
 
@@ -168,8 +207,8 @@ async def run(kind: str, *, only: str = "", seconds: float = 8.0, seed: int = 1)
         smtp = {"TWINLOCK_SMTP_URL": f"smtp://127.0.0.1:{mail.port}"}
         server = LoginServer(folder, {**installation.environment, **SETTINGS, **smtp})
         book = Book(url, report, random.Random(seed))
-        *people, victim, prober = installation.people.all
-        stage = Stage(folder, url, pg, server, mail, victim)
+        *people, victim, prober, first, second = installation.people.all
+        stage = Stage(folder, url, pg, server, mail, victim, [first, second])
         crowd = Crowd(people, server.address, report, random.Random(seed))
         mail.start()
         try:
@@ -199,8 +238,10 @@ async def _try(
     seconds: float,
 ) -> None:
     await probes.prepare()
-    crowd.start(CLIENTS)
+    crowd.start(CLIENTS if fault.is_under_load else 0)
     await asyncio.sleep(0.5)
+    await fault.beforehand(stage, report)
+    seen = set()
     with fault.inject(stage):
         while not await asyncio.to_thread(stage.server.readiness):
             await asyncio.sleep(0.1)  # where the server itself has just been started
@@ -208,6 +249,7 @@ async def _try(
         until = time.monotonic() + seconds - BELIEVED_SECONDS
         while True:
             found = await probes.all()
+            seen.add(found["guarded"][0])
             for name, (status, took) in found.items():
                 report.expect(
                     status in fault.expected[name],
@@ -216,8 +258,11 @@ async def _try(
                 report.expect(
                     took < SLOWEST_SECONDS, f"{fault.name}: {name} took {took:.1f} s ({status})"
                 )
-            if time.monotonic() > until:
+            late = time.monotonic() - until
+            if late > MUST_SEE_SECONDS or (late > 0 and fault.must_see <= seen):
                 break
+        unseen = fault.must_see - seen
+        report.expect(not unseen, f"{fault.name}: a signed-in request never answered {unseen}")
         await fault.meanwhile(stage, report)
         report.lines.append(
             f"{fault.name}: " + ", ".join(f"{name} {status}" for name, (status, _) in found.items())

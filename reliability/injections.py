@@ -26,7 +26,12 @@ from twinlock.installation.key_file import create_key_file
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a fault can be done to."""
+    """What a fault can be done to.
+
+    Attributes:
+        victim: Whose row is damaged, and who asks for a mail.
+        spare: People of whom nobody else knows.
+    """
 
     folder: Path
     url: str
@@ -34,6 +39,7 @@ class Stage:
     server: LoginServer
     mail: "MailServer"
     victim: Person
+    spare: list[Person]
 
     @property
     def key_file(self) -> Path:

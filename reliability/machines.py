@@ -20,6 +20,7 @@ from benchmarks.processes import free_port
 from reliability import network
 from reliability.book import Book
 from reliability.client import Address, Client, NotSentError, UnansweredError, ask, members
+from reliability.clocks import FAKETIME, faked
 from reliability.crowd import Crowd
 from reliability.network import GATEWAY, HOST_NAME, Host
 from reliability.report import Report
@@ -31,7 +32,6 @@ SEEN_SECONDS = 1.0
 """In which a revocation must have come everywhere: one poll."""
 BUSY_SECONDS = 1.0
 """More than that on a machine that does much else; told, and not hidden in the goal."""
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 CLIENTS = 6
 
 
@@ -186,9 +186,7 @@ async def clocks_apart(site: Site) -> None:
     for seconds, there, here in ((3, 200, 200), (-3, 200, 200), (60, 200, 401)):
         server = site.servers[last]
         await asyncio.to_thread(server.stop)
-        server.environment.update(
-            LD_PRELOAD=str(FAKETIME), FAKETIME=f"{seconds:+d}s", FAKETIME_DONT_FAKE_MONOTONIC="1"
-        )
+        server.environment.update(faked(seconds=seconds))
         server.start()
         await asyncio.to_thread(server.wait_until_ready, HOST_NAME)
         token = await _token(site, last, lead=seconds)

@@ -282,12 +282,12 @@ class Twinlock:
         late, self._late = self._late, None
         if late is not None:
             late.stop()
+        if running_loop() is None:  # else hooks might wait for the loop that waits for them
+            self._finish()
         with self._lock:
             running, self._running = self._running, None
             vars(self).pop("runtime", None)
         if running is not None:
-            if running_loop() is None:  # else hooks might wait for the loop that waits for them
-                self._hooks.finish()
             close_runtime(running)
 
     @asynccontextmanager
@@ -311,10 +311,16 @@ class Twinlock:
         try:
             yield
         finally:
-            await asyncio.to_thread(self._hooks.finish)
+            await asyncio.to_thread(self._finish)
             if self._late is not None:
                 await asyncio.to_thread(self._late.stop)
             self.close()
+
+    def _finish(self) -> None:
+        """Write down what only memory holds, and tell the hooks what waits for them."""
+        if self._running is not None:
+            self._running.upkeep.work_at_end()
+        self._hooks.finish()
 
     def _start_or_wait(self) -> None:
         """Start; while a database that may come back is away, refuse requests and try again."""

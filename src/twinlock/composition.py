@@ -286,6 +286,7 @@ def build_runtime(
             parts,
             flows.password_check,
             (flows.factor_resets, flows.staged_emails, Reminders(parts)),
+            at_end=flows.counting,
             keep_events=settings.event_retention,
         ),
         keys=flows.keys,

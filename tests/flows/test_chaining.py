@@ -16,6 +16,7 @@ from twinlock.audit.store import record
 from twinlock.audit.tables import event
 from twinlock.flows import chaining
 from twinlock.flows.chaining import Damage, Damaged, Head, Verification
+from twinlock.flows.counting import Counting
 from twinlock.web.upkeep import Upkeep
 
 KEPT = timedelta(days=400)
@@ -263,6 +264,7 @@ def test_expired_events_are_no_damage(opened: House) -> None:
         opened.runtime.parts,
         opened.runtime.password_check,
         (),
+        at_end=Counting(opened.runtime.parts),
         keep_events=timedelta(days=5),
     ).work()
 
@@ -287,7 +289,8 @@ def test_a_running_server_chains_by_itself(opened: House) -> None:
     opened.clock.advance(minutes=10)
 
     runtime = opened.runtime
-    Upkeep(runtime.parts, runtime.password_check, (), keep_events=KEPT).work()
+    counting = Counting(runtime.parts)
+    Upkeep(runtime.parts, runtime.password_check, (), at_end=counting, keep_events=KEPT).work()
 
     assert verified(opened).unchained == 0
 

@@ -204,3 +204,27 @@ def take(home: Home, counting: Counting, number: int = 0) -> tuple[Try, ...] | T
 
 def refuse(home: Home, counting: Counting) -> None:
     assert isinstance(take(home, counting), Throttled)
+
+
+def test_the_last_second_of_a_flood_is_told_when_the_server_stops(home: Home) -> None:
+    client = full(home)
+    before, told_of, tries = refusals_told(home), 0, 0
+    while told_of == tries:  # until memory refused one that no event tells
+        assert try_at(client, password=WRONG_PASSWORD).status_code == 429
+        tries += 1
+        told_of = refusals_told(home) - before
+
+    home.house.auth.close()
+
+    with home.house.open():
+        assert refusals_told(home) - before == tries
+
+
+def test_the_upkeep_tells_of_a_flood_that_has_ended(home: Home) -> None:
+    client = flood(home)
+    told_of = refusals_told(home)
+
+    home.house.runtime.upkeep.work()
+
+    assert refusals_told(home) > told_of
+    assert try_at(client).status_code == 429

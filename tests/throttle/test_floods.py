@@ -13,25 +13,25 @@ SECOND = timedelta(seconds=1)
 HOUR = Throttled(timedelta(hours=1))
 
 
-def flooded(*, at: float = 0.0, wait: Throttled = HOUR) -> Floods:
-    floods = Floods()
+def flooded(*, at: float = 0.0, wait: Throttled = HOUR) -> Floods[str]:
+    floods = Floods[str]()
     for _ in range(FLOOD):
-        floods.note(KEY, wait, now=NOW, at=at)
+        floods.note(KEY, wait, "somebody", now=NOW, at=at)
     return floods
 
 
 def test_a_few_refusals_are_no_flood() -> None:
-    floods = Floods()
+    floods = Floods[str]()
     for _ in range(FLOOD - 1):
-        floods.note(KEY, HOUR, now=NOW, at=0.0)
+        floods.note(KEY, HOUR, "somebody", now=NOW, at=0.0)
 
     assert floods.refused(KEY, now=NOW, at=0.0) is None
 
 
 def test_refusals_one_after_another_are_no_flood() -> None:
-    floods = Floods()
+    floods = Floods[str]()
     for number in range(10 * FLOOD):
-        floods.note(KEY, HOUR, now=NOW, at=number / (FLOOD - 1))
+        floods.note(KEY, HOUR, "somebody", now=NOW, at=number / (FLOOD - 1))
 
         assert floods.refused(KEY, now=NOW, at=number / (FLOOD - 1)) is None
 
@@ -55,7 +55,7 @@ def test_a_flood_that_goes_on_costs_one_look_a_second() -> None:
     for _ in range(FLOOD):
         floods.refused(KEY, now=NOW, at=0.9)
 
-    floods.note(KEY, HOUR, now=NOW, at=1.5)
+    floods.note(KEY, HOUR, "somebody", now=NOW, at=1.5)
 
     assert floods.refused(KEY, now=NOW, at=2.3) is not None
 
@@ -82,7 +82,7 @@ def test_who_comes_back_after_a_flood_is_not_held_up() -> None:
 def test_a_flood_that_has_ended_is_forgotten() -> None:
     floods = flooded()
 
-    floods.note(KEY, HOUR, now=NOW, at=60.0)
+    floods.note(KEY, HOUR, "somebody", now=NOW, at=60.0)
 
     assert floods.refused(KEY, now=NOW, at=60.0) is None
 
@@ -114,16 +114,28 @@ def test_what_was_refused_from_memory_is_told_with_the_next_look() -> None:
     for _ in range(5):
         floods.refused(KEY, now=NOW, at=0.5)
 
-    assert floods.note(KEY, HOUR, now=NOW, at=90.0) == 6
-    assert floods.note(KEY, HOUR, now=NOW, at=90.0) == 1
+    assert floods.note(KEY, HOUR, "somebody", now=NOW, at=90.0) == 6
+    assert floods.note(KEY, HOUR, "somebody", now=NOW, at=90.0) == 1
 
 
 def test_memory_is_bounded_and_forgets_who_was_asked_the_longest_ago() -> None:
-    floods = Floods(capacity=2)
+    floods = Floods[str](capacity=2)
     for key in (KEY, b"second", KEY, b"third"):
         for _ in range(FLOOD):
-            floods.note(key, HOUR, now=NOW, at=0.0)
+            floods.note(key, HOUR, "somebody", now=NOW, at=0.0)
 
     assert len(floods) == 2
     assert floods.refused(b"second", now=NOW, at=0.0) is None
     assert floods.refused(KEY, now=NOW, at=0.0) is not None
+
+
+def test_what_nobody_was_told_can_be_taken_once() -> None:
+    floods = flooded()
+    for _ in range(5):
+        floods.refused(KEY, now=NOW, at=0.5)
+
+    (untold,) = floods.take_untold()
+
+    assert (untold.key, untold.by, untold.times) == (KEY, "somebody", 5)
+    assert floods.take_untold() == []
+    assert floods.note(KEY, HOUR, "somebody", now=NOW, at=90.0) == 1

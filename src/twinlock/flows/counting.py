@@ -2,9 +2,9 @@
 
 import functools
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection
@@ -19,7 +19,7 @@ from twinlock.core.proof import Reason, SubjectId
 from twinlock.core.secrets import new_secret
 from twinlock.flows.parts import Parts
 from twinlock.throttle import policy, store
-from twinlock.throttle.floods import Floods
+from twinlock.throttle.floods import Floods, Untold
 from twinlock.throttle.policy import Familiar, Throttled
 from twinlock.throttle.store import Try
 
@@ -55,7 +55,7 @@ class Counting:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._floods = Floods()
+        self._floods = Floods[Caller]()
 
     def name_digest(self, name: str) -> bytes:
         """Return the keyed digest under which a name that nobody has is logged and counted."""
@@ -90,7 +90,7 @@ class Counting:
             times = 1
             if not is_own:
                 at = clock.monotonic()
-                times = self._floods.note(network_key, taken, now=now, at=at)
+                times = self._floods.note(network_key, taken, caller, now=now, at=at)
             self._record_throttled(
                 tx,
                 taken,
@@ -120,6 +120,24 @@ class Counting:
         if refused is None and asks_next:
             self._floods.ask(network, at=at)
         return refused
+
+    def work(self, *, now: datetime) -> int:
+        """Record what was refused from memory and no refusal since has told; return how much.
+
+        Raises:
+            DatabaseUnavailableError: The database refused, or did not answer in time.
+        """
+        untold = self._floods.take_untold()
+        if untold:
+            self._parts.database.transaction(self._tell, untold, now=now)
+        return sum(one.times for one in untold)
+
+    def _tell(self, tx: Connection, untold: Sequence[Untold[Caller]], *, now: datetime) -> None:
+        for one in untold:
+            throttled = Throttled(timedelta(0), one.key)
+            self._record_throttled(
+                tx, throttled, one.by, "password", subject=None, times=one.times, now=now
+            )
 
     def take_password_tries_in_session(
         self, tx: Connection, user: User, caller: Caller, *, now: datetime

@@ -9,7 +9,7 @@ refused from here is told with the next refusal that the database gave.
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from twinlock.throttle.policy import Throttled
 
@@ -25,11 +25,25 @@ _LASTS_SECONDS: Final = 10.0
 _NOTHING: Final = timedelta(0)
 
 
+Who = TypeVar("Who")
+"""What tells who tried; nothing here looks into it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Untold(Generic[Who]):
+    """Tries refused from memory of which no event tells yet."""
+
+    key: bytes
+    by: Who
+    times: int
+
+
 @dataclass(slots=True)
-class _Refusing:
+class _Refusing(Generic[Who]):
     """One count.
 
     Attributes:
+        by: Who tried last of those that the database refused.
         ends_at: When the database would let a try through again.
         wait: How long that was when the database said it.
         since: When the second began in which *asked* tries were refused.
@@ -37,6 +51,7 @@ class _Refusing:
         untold: Tries refused from memory of which no event tells yet.
     """
 
+    by: Who
     ends_at: datetime
     wait: timedelta
     since: float
@@ -45,22 +60,25 @@ class _Refusing:
     untold: int = 0
 
 
-class Floods:
+class Floods(Generic[Who]):
     """The counts that refuse just now, from any thread."""
 
     def __init__(self, *, capacity: int = CAPACITY) -> None:
         """Remember up to *capacity* counts; the one that was asked last the longest ago goes."""
         self._capacity = capacity
         self._lock = threading.Lock()
-        self._refusing: dict[bytes, _Refusing] = {}  # the latest look at the database last
+        self._refusing: dict[bytes, _Refusing[Who]] = {}  # the latest look at the database last
 
     def __len__(self) -> int:
         return len(self._refusing)
 
-    def note(self, key: bytes, throttled: Throttled, *, now: datetime, at: float) -> int:
+    def note(self, key: bytes, throttled: Throttled, by: Who, *, now: datetime, at: float) -> int:
         """Remember that the database refused; return for how many tries this one speaks.
 
         Args:
+            key: What is counted.
+            throttled: What the database said.
+            by: Who tried.
             now: The moment that the wait counts from.
             at: The same on a monotonic clock, in seconds.
         """
@@ -70,9 +88,9 @@ class Floods:
             if one is None:
                 if len(self._refusing) >= self._capacity:
                     del self._refusing[next(iter(self._refusing))]
-                one = _Refusing(now + wait, wait, since=at)
+                one = _Refusing(by, now + wait, wait, since=at)
             self._refusing[key] = one
-            one.ends_at, one.wait = now + wait, wait
+            one.by, one.ends_at, one.wait = by, now + wait, wait
             is_flood = one.asked >= FLOOD and at - one.since < _LASTS_SECONDS
             if at - one.since >= SECONDS:
                 one.since, one.asked = at, 0
@@ -97,6 +115,16 @@ class Floods:
             one.asked += 1
             one.untold += 1
         return Throttled(min(left, one.wait), key)
+
+    def take_untold(self) -> list[Untold[Who]]:
+        """Return what no event tells yet; it is told from now on."""
+        with self._lock:
+            found = [
+                Untold(key, one.by, one.untold) for key, one in self._refusing.items() if one.untold
+            ]
+            for each in found:
+                self._refusing[each.key].untold = 0
+        return found
 
     def ask(self, key: bytes, *, at: float) -> None:
         """Let the try that was not refused ask the database, and not all that come meanwhile."""

@@ -38,6 +38,7 @@ class Upkeep:
         password_check: PasswordCheck,
         due_work: Sequence[DueWork],
         *,
+        at_end: DueWork,
         keep_events: timedelta,
     ) -> None:
         """Prepare.
@@ -46,11 +47,13 @@ class Upkeep:
             parts: The installation.
             password_check: Gets the proportions in which accounts hold schemes of hashes.
             due_work: Does what waited for its time.
+            at_end: Does the same, and once more before the end: what only memory holds.
             keep_events: How long audit events are kept.
         """
         self._parts = parts
         self._password_check = password_check
-        self._due_work = due_work
+        self._due_work = (*due_work, at_end)
+        self._at_end = at_end
         self._keep_events = keep_events
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -73,6 +76,13 @@ class Upkeep:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+
+    def work_at_end(self) -> None:
+        """Do what would be lost with this process; a database that is away loses it."""
+        try:
+            self._at_end.work(now=self._parts.clock())
+        except TwinlockError as error:
+            log.warning("upkeep_failed", extra={"error": type(error).__name__})
 
     def work(self) -> None:
         """Do what is due once.
