@@ -37,6 +37,7 @@ def test_a_policy_is_set_listed_and_removed(house: House, client: TestClient) ->
         "from": listed[0]["from"],
         "methods": ["totp"],
         "trusted_devices": False,
+        "reminds_by_mail": True,
     }
     assert token(client, "johndoe", PASSWORD).json()["error"] == "enrollment_required"
     gone = client.delete(PATH, params={"target": f"account:{john.subject}"}, headers=root.bearer)

@@ -6,7 +6,7 @@ from tests.cli.conftest import Cli
 
 
 def test_policies_are_set_listed_explained_and_removed(johndoe: Cli) -> None:
-    johndoe.done("policy", "set", "everyone", "--from", "2999-01-01")
+    johndoe.done("policy", "set", "everyone", "--from", "2999-01-01", "--no-remind")
     johndoe.done("policy", "set", "role:admin", "--trusted-devices")
     johndoe.json("policy", "set", "account:johndoe", "--method", "totp")
 
@@ -18,6 +18,7 @@ def test_policies_are_set_listed_explained_and_removed(johndoe: Cli) -> None:
     targets = [one["target"] for one in listed]
     assert targets[:2] == ["everyone", "role:admin"]
     assert targets[2].startswith("account:")
+    assert [one["reminds_by_mail"] for one in listed] == [False, True, True]
     assert (explained["acr"], explained["methods"]) == ("aal2", ["totp"])
     assert explained["trusted_devices"] is False
     assert "must prove: aal2" in told

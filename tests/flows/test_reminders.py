@@ -1,10 +1,12 @@
 """Who would be stopped by a policy's date is reminded by mail, once for each step."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import Connection, text
 
 from tests.support.house import OPERATOR, House
 from twinlock.core.proof import Acr
@@ -93,3 +95,37 @@ def test_another_date_begins_anew(house: House, client: TestClient, trap: MailTr
     demand(house, days=6)
 
     assert reminded(house, trap) == {"johndoe": 2}
+
+
+def test_a_policy_that_does_not_remind_mails_nobody(
+    house: House, client: TestClient, trap: MailTrap
+) -> None:
+    house.create("one", roles=("staff",))
+    house.create("two")
+    demand(house, days=5, reminds=False)
+
+    assert reminded(house, trap) == {}
+    due = house.now + timedelta(days=5)
+    demand(house, days=0, since=due, kind=Kind.ROLE, name="staff")  # of the same date, and reminds
+    assert reminded(house, trap) == {"one": 1}
+    house.clock.advance(days=4.5)
+    assert reminded(house, trap) == {"one": 2}
+
+
+def test_a_policy_of_an_earlier_release_reminds(house: House) -> None:
+    demand(house, days=5)
+    database, policies = house.database, house.runtime.parts.policies
+
+    def written_long_ago(tx: Connection) -> None:
+        document = tx.execute(text("SELECT document FROM policy")).scalar_one()
+        facts = json.loads(document)
+        del facts[0]["reminds"]
+        old = json.dumps(facts, sort_keys=True)
+        seal = house.runtime.parts.keyring.mac("policy", old, "1")
+        sql = "UPDATE policy SET document = :old, seal = :seal"
+        tx.execute(text(sql), {"old": old, "seal": seal})
+
+    database.transaction(written_long_ago)
+
+    [one] = database.reading(policies.read)
+    assert one.reminds

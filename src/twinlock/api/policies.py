@@ -37,12 +37,16 @@ class PolicyIn(BaseModel):
     ] = None
     methods: Annotated[list[Method], Field(max_length=16)] = []
     trusted_devices: bool = False
+    reminds_by_mail: Annotated[
+        bool, Field(description="Mail those who lack something, seven days and one day before.")
+    ] = True
 
     def policy(self, kind: Kind, name: str, *, now: datetime) -> Policy:
         """Return it with its target's own name."""
         since = self.since.astimezone(UTC) if self.since else now
         methods = tuple(dict.fromkeys(self.methods))
-        return Policy(kind, name, self.acr, since, methods, self.trusted_devices)
+        trusted, reminds = self.trusted_devices, self.reminds_by_mail
+        return Policy(kind, name, self.acr, since, methods, trusted, reminds)
 
 
 class PolicyOut(BaseModel):
@@ -53,6 +57,7 @@ class PolicyOut(BaseModel):
     since: Annotated[datetime, Field(serialization_alias="from")]
     methods: list[str]
     trusted_devices: bool
+    reminds_by_mail: bool
 
     @classmethod
     def of(cls, one: Policy) -> "PolicyOut":
@@ -63,6 +68,7 @@ class PolicyOut(BaseModel):
             since=one.since,
             methods=list(one.methods),
             trusted_devices=one.trusts_devices,
+            reminds_by_mail=one.reminds,
         )
 
 

@@ -58,6 +58,13 @@ def set_policy(
             help="Whether a trusted device may stand for the second factor.",
         ),
     ] = False,
+    reminds: Annotated[
+        bool,
+        typer.Option(
+            "--remind/--no-remind",
+            help="Whether to mail those who lack something, seven days and one day before.",
+        ),
+    ] = True,
     remove: Annotated[bool, typer.Option("--remove", help="Remove the policy instead.")] = False,
     as_json: output.Json = False,
 ) -> None:
@@ -82,6 +89,7 @@ def set_policy(
                 since.replace(tzinfo=UTC) if since else now,
                 tuple(dict.fromkeys(methods or ())),
                 trusted_devices,
+                reminds,
             )
             done = administration.set_policy(new, output.caller(), now=now)
     if isinstance(done, Refused):
@@ -230,9 +238,16 @@ def _show(facts: object, found: Any, *, as_json: bool) -> None:
 
 
 def _table(found: Any) -> str:
-    headings = ("target", "acr", "from", "methods", "trusted devices")
+    headings = ("target", "acr", "from", "methods", "trusted devices", "reminds by mail")
     rows = (
-        (one.target, one.acr, one.since, ", ".join(one.methods) or None, one.trusts_devices)
+        (
+            one.target,
+            one.acr,
+            one.since,
+            ", ".join(one.methods) or None,
+            one.trusts_devices,
+            one.reminds,
+        )
         for one in found
     )
     return output.table(headings, rows)
@@ -245,4 +260,5 @@ def _facts(one: Policy) -> dict[str, Any]:
         "from": one.since,
         "methods": list(one.methods),
         "trusted_devices": one.trusts_devices,
+        "reminds_by_mail": one.reminds,
     }

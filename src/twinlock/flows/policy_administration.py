@@ -173,6 +173,7 @@ class PolicyAdministration:
             "since": one.since.isoformat(),
             "methods": list(one.methods),
             "trusts_devices": int(one.trusts_devices),
+            "reminds": int(one.reminds),
         }
         audit.record(tx, Event(type_, now, caller, details=details))
         return one

@@ -29,6 +29,7 @@ class Preview:
         is_floor: Whether there may be more of both, because the search was stopped.
         replaced: The policy in whose place it comes.
         locks_out: Whether the admin who asks would lose access at once.
+        is_coming: Whether it holds from a later moment on only.
         digest: Of all this, and of what was asked: a save must bring the same.
     """
 
@@ -37,6 +38,7 @@ class Preview:
     is_floor: bool
     replaced: Policy | None
     locks_out: bool
+    is_coming: bool
     digest: str
 
     @property
@@ -66,14 +68,15 @@ def _preview(
     others = [one for one in policies if one.target != new.target]
     after = demands_on([*others, new], admin.id, admin.roles, now=now)
     accounts, behind, is_floor = _count(db, parts, new)
-    facts = (new.target, new.acr, ",".join(new.methods), str(new.trusts_devices), since,
-             repr(replaced), str(accounts), str(behind))  # fmt: skip
+    facts = (new.target, new.acr, ",".join(new.methods), str(new.trusts_devices),
+             str(new.reminds), since, repr(replaced), str(accounts), str(behind))  # fmt: skip
     return Preview(
         accounts=accounts,
         behind=behind,
         is_floor=is_floor,
         replaced=replaced,
         locks_out=not admin.acr.satisfies(after.acr),
+        is_coming=new.since > now,
         digest=parts.digest_key.digest("policy-preview", *facts).hex(),
     )
 

@@ -40,7 +40,8 @@ class Reminders:
         database = self._parts.database
         coming = [one for one in database.reading(self._parts.policies.read) if one.since > now]
         looked_at = 0
-        for due_at in sorted({one.since for one in coming if one.acr is not Acr.AAL1}):
+        reminding = {one.since for one in coming if one.reminds and one.acr is not Acr.AAL1}
+        for due_at in sorted(reminding):
             days = _step(due_at, now=now)
             if days is None:
                 continue
@@ -82,7 +83,8 @@ class Reminders:
         for one in batch:
             demands = demands_on(policies, one.subject, one.roles, now=now)
             best = best_acr(self._parts, methods.get(one.subject, ()))
-            if demands.reminder(best) == due_at and not one.is_disabled:
+            is_due = demands.reminds and demands.reminder(best) == due_at
+            if is_due and not one.is_disabled:
                 lacking.append(one)
         return lacking
 

@@ -27,6 +27,7 @@ class Policy:
         since: From when on; before it, a sign-in only reminds.
         methods: What they may enroll; empty for everything there is.
         trusts_devices: Whether a trusted device may stand for the second factor, by name.
+        reminds: Whether mails remind of its date; the reply of each sign-in does so anyway.
     """
 
     kind: Kind
@@ -35,6 +36,7 @@ class Policy:
     since: datetime
     methods: tuple[str, ...] = ()
     trusts_devices: bool = False
+    reminds: bool = True
 
     @property
     def target(self) -> str:
@@ -62,6 +64,7 @@ class Demands:
         due: When more will be demanded than now; None for never.
         methods: What may be enrolled; empty for everything there is.
         trusts_devices: Whether a trusted device may stand for the second factor.
+        reminds: Whether mails remind of `due`, because one of the policies of that date says so.
         policies: Those that apply, the widest first.
     """
 
@@ -70,6 +73,7 @@ class Demands:
     due: datetime | None
     methods: tuple[str, ...]
     trusts_devices: bool
+    reminds: bool
     policies: tuple[Policy, ...]
 
     @property
@@ -106,6 +110,7 @@ def demands_on(
         due=due,
         methods=_methods(mine),
         trusts_devices=_trusts_devices(mine, held, now=now),
+        reminds=any(one.reminds for one in coming if one.since == due),
         policies=mine,
     )
 

@@ -113,6 +113,7 @@ def _facts(one: Policy) -> dict[str, Any]:
         "since": one.since.isoformat(),
         "methods": list(one.methods),
         "trusts_devices": one.trusts_devices,
+        "reminds": one.reminds,
     }
 
 
@@ -124,4 +125,5 @@ def _policy(facts: dict[str, Any]) -> Policy:
         since=datetime.fromisoformat(facts["since"]),
         methods=tuple(facts["methods"]),
         trusts_devices=facts["trusts_devices"],
+        reminds=facts.get("reminds", True),  # documents of earlier releases do not say
     )

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from twinlock.accounts.roles import role_problem
 from twinlock.core.proof import Acr
 from twinlock.flows.outcomes import Refused
+from twinlock.flows.policy_administration import LAST_ADMIN
 from twinlock.flows.policy_preview import Preview
 from twinlock.pages.admin.admitted import ActingAdmin, Admin
 from twinlock.pages.forms import Fields, Form
@@ -40,6 +41,7 @@ class Typed:
     acr: str
     methods: tuple[str, ...]
     trusts_devices: bool
+    reminds: bool
     since: str
 
 
@@ -56,9 +58,8 @@ async def show_policies(admin: Admin, request: Request, runtime: Running, now: N
 async def show_form(admin: Admin, request: Request, runtime: Running, now: Now) -> HTMLResponse:
     """Show the form, filled with the policy that is there for a target."""
     target = request.query_params.get("target", "")
-    typed = Typed(
-        Kind.EVERYONE, "", "", "aal2", _methods(runtime), False, (now + _GRACE).date().isoformat()
-    )
+    since = (now + _GRACE).date().isoformat()
+    typed = Typed(Kind.EVERYONE, "", "", "aal2", _methods(runtime), False, True, since)
     for policy, username in await runtime.workers.run(runtime.console.list_policies):
         if policy.target == target:
             typed = _typed_of(policy, username, _methods(runtime))
@@ -89,9 +90,8 @@ async def set_policy(
     work, by = runtime.policy_administration, acting(admin.user, caller)
     done = await run_as_admin(runtime, work.set_policy, new, by, admin=admin.user, now=now)
     if isinstance(done, Refused):
-        return _form_page(
-            request, runtime, admin, typed, status=409, seen=seen, error="changed_meanwhile"
-        )
+        error = "last_admin" if done == LAST_ADMIN else "changed_meanwhile"
+        return _form_page(request, runtime, admin, typed, status=409, seen=seen, error=error)
     return see_other(f"{runtime.prefix}/admin/policies", note="policy_set")
 
 
@@ -157,7 +157,8 @@ async def _policy(runtime: Runtime, typed: Typed, *, now: datetime) -> Policy | 
     if not typed.methods:
         return "no_method"
     methods = () if len(typed.methods) == len(known) else typed.methods
-    return Policy(typed.kind, name, Acr(typed.acr), since, methods, typed.trusts_devices)
+    trusts, reminds = typed.trusts_devices, typed.reminds
+    return Policy(typed.kind, name, Acr(typed.acr), since, methods, trusts, reminds)
 
 
 def _typed(form: Fields, known: tuple[str, ...]) -> Typed:
@@ -169,6 +170,7 @@ def _typed(form: Fields, known: tuple[str, ...]) -> Typed:
         acr=acr if acr in _NEEDS else "aal2",
         methods=tuple(method for method in known if form.text(f"method_{method}")),
         trusts_devices=bool(form.text("trusts_devices")),
+        reminds=bool(form.text("reminds")),
         since=form.line("since", max_length=10),
     )
 
@@ -181,6 +183,7 @@ def _typed_of(policy: Policy, username: str | None, known: tuple[str, ...]) -> T
         acr=policy.acr if policy.acr in _NEEDS else "aal2",
         methods=policy.methods or known,
         trusts_devices=policy.trusts_devices,
+        reminds=policy.reminds,
         since=policy.since.date().isoformat(),
     )
 
@@ -215,7 +218,7 @@ def _form_page(
         here="policies",
         typed=typed,
         known=_methods(runtime),
-        strong=[one.method for one in runtime.parts.factors if one.is_phishing_resistant],
+        sends_mail=runtime.parts.mail is not None and runtime.parts.accounts.are_ours,
         seen=seen,
         error=error,
     )
