@@ -48,6 +48,11 @@ def people_templates() -> set[str]:
     return {file.as_posix() for file in files if file.parts[0] != "admin"}
 
 
+def console_templates() -> set[str]:
+    """Return the templates of the console's pages."""
+    return {f"admin/{file.name}" for file in (TEMPLATES / "admin").glob("*.html")}
+
+
 @dataclass
 class Gallery:
     """What was shown, each state once."""
@@ -116,10 +121,10 @@ class Gallery:
                 seen |= shows
         return chosen
 
-    def parse_all(self, house: House) -> None:
-        """Read every template, so that those that nobody saw are known as well."""
+    def parse_all(self, house: House, names: set[str]) -> None:
+        """Read these templates, so that those that nobody saw are known as well."""
         environment = house.app.state.twinlock_pages._env
-        for name in people_templates():
+        for name in names:
             source = (TEMPLATES / name).read_text("utf-8")
             environment._parse(source, name, None)
 

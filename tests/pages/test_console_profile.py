@@ -4,10 +4,11 @@ import json
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from tests.pages.administered import enroll, signed_in
 from tests.pages.browser import Browser
-from tests.support.house import House, sign_in
+from tests.support.house import OPERATOR, House, sign_in
 from twinlock.accounts.directory import Account
 from twinlock.audit import store as audit
 from twinlock.audit.events import EventType
@@ -155,3 +156,32 @@ def test_the_page_says_why_a_policy_holds_and_who_has_to_agree(
     assert "Needs a second admin" in console.text
     assert path_of(second, "approve_reset") not in console.page.text
     assert signed_in(sqlite_house, "second", phone).open("/admin").status_code == 200
+
+
+def test_who_goes_on_guessing_is_told_of_and_stopped_codes_are_shown(
+    sqlite_house: House, console: Browser, alice: Account
+) -> None:
+    enroll(sqlite_house, "alice")
+    guesser = Browser(sqlite_house.client())
+    guesser.sign_in("alice")
+    guesser.send("/login/totp", answer="000000")
+
+    def tries(number: int) -> str:
+        with sqlite_house.database.engine.begin() as tx:
+            sql = "UPDATE throttle SET in_a_row = :number WHERE rule = 'second_factor'"
+            tx.execute(text(sql), {"number": number})
+        console.open(path_of(alice))
+        return console.text
+
+    assert "Someone may know this password." not in tries(9)
+    known = tries(10)
+    stopped = tries(100)
+    sqlite_house.administration.unlock(alice, OPERATOR, now=sqlite_house.now)
+    console.open(path_of(alice))
+
+    assert "10 wrong answers to the second step in a row. At 100" in known
+    assert "Talk to Alice Archer" in known
+    assert "Codes are stopped" not in known
+    assert "100 wrong answers to the second step in a row. Codes of the app" in stopped
+    assert "Phone Stopped" in stopped
+    assert "Someone may know this password." not in console.text

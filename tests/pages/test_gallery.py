@@ -57,7 +57,7 @@ def visited(
     gallery = Gallery()
     gallery.watch(house)
     with house.open() as client:
-        gallery.parse_all(house)
+        gallery.parse_all(house, people_templates())
         guide = Guide(house, client, gallery, language)
         for visit in visits:
             visit(guide)

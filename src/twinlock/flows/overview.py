@@ -20,14 +20,19 @@ from twinlock.devices.store import Device
 from twinlock.factors.authenticators import store as authenticators
 from twinlock.factors.authenticators.store import Authenticator
 from twinlock.flows.changes import Changes
+from twinlock.flows.counting import second_factor_key
 from twinlock.flows.demands import demands_of
 from twinlock.flows.parts import Parts
 from twinlock.flows.staging import is_alive
 from twinlock.policies.policy import Demands
 from twinlock.sessions import store as sessions
 from twinlock.sessions.policy import Session
+from twinlock.throttle import policy as throttle_policy
+from twinlock.throttle.search import store as throttle
 
 _EVENTS: Final = 8
+_SUSPICIOUS: Final = 10
+"""Wrong second factors in a row that nobody who lost a phone would go on with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class Overview:
         events: The newest of its history.
         signed_in: The event of the last sign-in; None for never, or longer ago than events
             are kept.
+        wrong_in_a_row: Wrong answers to its second factor since the last right one.
         denied: The event of the last denied login.
         throttled: The event of the last hour in which tries were not even looked at.
     """
@@ -56,10 +62,21 @@ class Overview:
     reset: StagedReset | None
     new_email: StagedEmail | None
     demands: Demands
+    wrong_in_a_row: int
     events: Sequence[Row[Any]]
     signed_in: Row[Any] | None
     denied: Row[Any] | None
     throttled: Row[Any] | None
+
+    @property
+    def are_codes_stopped(self) -> bool:
+        """Whether its app codes and mailed codes count no more, until it is unlocked."""
+        return self.wrong_in_a_row >= throttle_policy.SHORT_CODE_STOP
+
+    @property
+    def may_password_be_known(self) -> bool:
+        """Whether somebody went on guessing the second factor, which takes the password."""
+        return self.wrong_in_a_row >= _SUSPICIOUS
 
 
 def read_overview(parts: Parts, changes: Changes, login: str, *, now: datetime) -> Overview | None:
@@ -94,6 +111,7 @@ def _read(
     subject = account.subject
     staged = resets.get_reset(db, parts.keyring, subject)
     waits = emails.get_staged(db, subject)
+    tries = second_factor_key(parts, subject)
     return Overview(
         account=account,
         factors=authenticators.list_authenticators(db, subject),
@@ -104,6 +122,7 @@ def _read(
         reset=staged if staged is not None and is_alive(staged, account, now=now) else None,
         new_email=waits if waits is not None and is_alive(waits, account, now=now) else None,
         demands=demands_of(db, parts, account, now=now),
+        wrong_in_a_row=throttle.find_in_a_row(db, [tries], least=1).get(tries, 0),
         events=audit.list_events(db, limit=_EVENTS, subject=subject),
         signed_in=_last(db, subject, EventType.LOGIN_SUCCEEDED),
         denied=_last(db, subject, EventType.LOGIN_DENIED),

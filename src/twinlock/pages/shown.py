@@ -118,6 +118,7 @@ class Pages:
         install(_translate, _translate_number, newstyle=True)
         self._env.filters["moment"] = _moment
         self._env.filters["day"] = _day
+        self._env.filters["date"] = _date
         self._env.filters["number"] = _number
         self._env.filters["percent"] = _percent
         self._env.filters["device"] = _device
@@ -212,6 +213,11 @@ def _moment(context: Context, moment: datetime) -> str:
 @pass_context
 def _day(context: Context, day: date) -> str:
     return format_skeleton("MMMd", day, locale=context["language"])
+
+
+@pass_context
+def _date(context: Context, day: date) -> str:
+    return format_skeleton("yMMMd", day, locale=context["language"])
 
 
 @pass_context

@@ -9,6 +9,7 @@ from twinlock.flows.attention import LATE_MAIL
 from twinlock.flows.delivering import EXPIRED, SEAL_BROKEN
 from twinlock.flows.mail_administration import State, is_cursor
 from twinlock.pages.admin.admitted import ActingAdmin, Admin
+from twinlock.pages.admin.letters import name_of
 from twinlock.pages.forms import Form
 from twinlock.pages.paths import with_query
 from twinlock.pages.replies import see_other
@@ -45,6 +46,7 @@ async def show_mail(admin: Admin, request: Request, runtime: Running, now: Now) 
         here="mail",
         sends_mail=runtime.parts.mail is not None,
         mails=found.mails,
+        name_of=name_of,
         usernames=found.usernames,
         state=state,
         start=with_query(start, state=state),
