@@ -304,9 +304,11 @@ class Twinlock:
             ConfigurationError: That application has another instance.
             InstallationError: Keys and database do not fit, or there are none.
         """
-        if isinstance(app, FastAPI) and not is_present(app, self):
-            self._prefix = prefix_in(app)
-            settle(app, self, prefix=self._prefix)
+        if isinstance(app, FastAPI):
+            if not is_present(app, self):
+                self._prefix = prefix_in(app)
+                settle(app, self)
+            write_token_url(app, f"{self._prefix}/token".lstrip("/"))
         self._start_or_wait()
         try:
             yield

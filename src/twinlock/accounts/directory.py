@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Collection
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, runtime_checkable
+from types import UnionType
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar, runtime_checkable
 from uuid import UUID
 
 from twinlock.core.errors import DirectoryError
@@ -78,6 +79,31 @@ class DirectoryEntry:
         """`since` with its timezone: a moment without one is taken as UTC, as SQLite keeps it."""
         since = self.since
         return since.replace(tzinfo=UTC) if since is not None and since.tzinfo is None else since
+
+
+_KINDS: Final[tuple[tuple[str, type | UnionType], ...]] = (
+    ("username", str),
+    ("email", str | None),
+    ("full_name", str | None),
+    ("password_hash", str | None),
+    ("disabled", bool),
+    ("since", datetime | None),
+)
+
+
+def flaw_in(entry: DirectoryEntry) -> str | None:
+    """Return what a directory that no type checker has seen told wrongly; None for nothing."""
+    host_id: object = entry.id
+    if host_id is None:
+        return "id is missing"
+    for name, kind in _KINDS:
+        value = getattr(entry, name)
+        if not isinstance(value, kind):
+            return f"{name} is of type {type(value).__name__}"
+    roles: object = entry.roles
+    if isinstance(roles, str) or not isinstance(roles, Collection):
+        return "roles are a collection of words, and no text"
+    return None if all(isinstance(role, str) for role in roles) else "a role is a word"
 
 
 def host_id_of(account_id: int | str | UUID) -> str:

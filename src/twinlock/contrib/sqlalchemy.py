@@ -8,6 +8,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    LargeBinary,
     Select,
     Table,
     bindparam,
@@ -102,6 +103,7 @@ class SqlAlchemyDirectory:
             )
             .values({hash_column: bindparam("new_hash")})
         )
+        self._keeps_bytes = isinstance(hash_column.type, LargeBinary)
         self._id_type: Callable[[str], Any] = _python_type(id_column)
         self._upgrades_hashes = upgrades_hashes
 
@@ -131,8 +133,8 @@ class SqlAlchemyDirectory:
             return None
         params = {
             "which": self._id_type(account_id),
-            "verified": verified,
-            "new_hash": password_hash,
+            "verified": verified.encode() if self._keeps_bytes else verified,
+            "new_hash": password_hash.encode() if self._keeps_bytes else password_hash,
         }
         return self._run(self._write, params)
 
@@ -160,7 +162,7 @@ class SqlAlchemyDirectory:
         return self._entry(rows[0]) if len(rows) == 1 else None
 
     def _read_hashes(self, db: Connection) -> Sequence[str]:
-        return db.execute(self._hashes).scalars().all()
+        return [_text(hashed) for hashed in db.execute(self._hashes).scalars()]
 
     def _write(self, db: Connection, params: Mapping[str, Any]) -> None:
         db.execute(self._upgrade, params)
@@ -174,7 +176,7 @@ class SqlAlchemyDirectory:
             username=str(row["username"]),
             email=row.get("email"),
             full_name=row.get("full_name"),
-            password_hash=row["password_hash"],
+            password_hash=_text(row["password_hash"]),
             disabled=disabled or not row.get("active", True),
             roles=roles.split() if isinstance(roles, str) else tuple(roles),
             since=row.get("since"),
@@ -188,6 +190,11 @@ def _python_type(column: ColumnElement[Any]) -> Callable[[str], Any]:
     except NotImplementedError:
         return str
     return kind if kind in {int, UUID} else str
+
+
+def _text(hashed: Any) -> Any:
+    """Return a hash as text, which some tables keep as the bytes that `bcrypt.hashpw` gives."""
+    return hashed.decode("ascii", "replace") if isinstance(hashed, bytes) else hashed
 
 
 def _is_storable(text: str) -> bool:

@@ -13,6 +13,7 @@ from twinlock.accounts.directory import (
     DirectoryEntry,
     TellsHashes,
     UpgradesHashes,
+    flaw_in,
 )
 from twinlock.accounts.password_check import PasswordCheck
 from twinlock.accounts.passwords import is_too_long, scheme_of
@@ -148,7 +149,10 @@ class Asking:
 
 
 def _entry(answer: object) -> DirectoryEntry | None:
-    if answer is None or isinstance(answer, DirectoryEntry):
-        return answer
-    log.error("directory_failed", extra={"error": "no DirectoryEntry"})
-    raise DirectoryError("the directory answered with something else than a DirectoryEntry")
+    if answer is None:
+        return None
+    flaw = flaw_in(answer) if isinstance(answer, DirectoryEntry) else "no DirectoryEntry"
+    if not isinstance(answer, DirectoryEntry) or flaw is not None:
+        log.error("directory_failed", extra={"error": flaw})
+        raise DirectoryError(f"the directory told something impossible: {flaw}")
+    return answer

@@ -4,7 +4,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from twinlock.core.errors import ConfigurationError
-from twinlock.web.presence import Presence, write_token_url
+from twinlock.web.presence import Presence
 from twinlock.web.recognition import Instance
 from twinlock.web.routes import TwinlockRoute
 
@@ -36,13 +36,12 @@ def _present_in(app: FastAPI) -> list[object]:
     return found
 
 
-def settle(app: FastAPI, instance: Instance, *, prefix: str) -> None:
+def settle(app: FastAPI, instance: Instance) -> None:
     """Make an instance present in a starting application that included the routes itself."""
     if app.middleware_stack is None:
         app.add_middleware(Presence, instance=instance)
     else:  # built to let the start through: too late for one more of `add_middleware`
         app.middleware_stack = Presence(app.middleware_stack, instance)
-    write_token_url(app, f"{prefix}/token".lstrip("/"))
 
 
 def prefix_in(app: FastAPI) -> str:

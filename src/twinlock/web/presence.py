@@ -33,19 +33,30 @@ class Presence:
         return self._app(scope, receive, send)
 
 
+class _Described:
+    """What an application's OpenAPI document says, with the URL of the token endpoint."""
+
+    def __init__(self, describe: Callable[[], dict[str, Any]], url: str) -> None:
+        self._describe = describe
+        self._url = url
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the document."""
+        schema = self._describe()
+        schemes = schema.get("components", {}).get("securitySchemes", {})
+        if SCHEME_NAME in schemes:
+            schemes[SCHEME_NAME]["flows"]["password"]["tokenUrl"] = self._url
+        return schema
+
+
 def write_token_url(app: FastAPI, url: str) -> None:
     """Point *Authorize* of ``/docs`` to the token endpoint.
+
+    Called again when the application starts: it may have put a function of its own there since.
 
     Args:
         url: Absolute, or relative to where the application is.
     """
     describe: Callable[[], dict[str, Any]] = app.openapi
-
-    def described() -> dict[str, Any]:
-        schema = describe()
-        schemes = schema.get("components", {}).get("securitySchemes", {})
-        if SCHEME_NAME in schemes:
-            schemes[SCHEME_NAME]["flows"]["password"]["tokenUrl"] = url
-        return schema
-
-    app.openapi = described  # type: ignore[method-assign] # FastAPI's documented way
+    if not isinstance(describe, _Described):
+        app.openapi = _Described(describe, url)  # type: ignore[method-assign] # FastAPI's way

@@ -107,7 +107,10 @@ def recognition_in(scope: Scope) -> Recognition:
     """
     instance: Instance | None = scope.get(SCOPE_KEY)
     if instance is None:
-        raise NotInstalledError("call Twinlock(...).install(app) on this application first")
+        raise NotInstalledError(
+            "call Twinlock(...).install(app) on this application first; one that included "
+            "router() itself has its instance once its lifespan has run"
+        )
     try:
         return instance.runtime
     except DatabaseUnavailableError as error:

@@ -13,8 +13,11 @@ from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from fastapi.utils import generate_unique_id
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
@@ -23,6 +26,7 @@ from twinlock.web import strict_json
 from twinlock.web.credentials import credential_in_url
 from twinlock.web.hash_pool import HashQueueFullError
 from twinlock.web.headers import encoded, with_missing
+from twinlock.web.methods import allowed_methods
 from twinlock.web.problems import ProblemError, problem, unavailable
 from twinlock.web.runtime import runtime_of
 
@@ -72,6 +76,17 @@ class StrictRequest(Request):
                 raise _too_large()
             yield chunk
 
+    async def read_undeclared(self) -> None:
+        """Read a body that does not say how large it is, also where nothing else reads it.
+
+        Raises:
+            ProblemError: 413, it is larger than the limit; 400, the client left.
+        """
+        try:
+            await self.body()
+        except ClientDisconnect as error:
+            raise ProblemError(400, "malformed_request", "The body has no end.") from error
+
     async def json(self) -> Any:
         """Return the body's JSON value.
 
@@ -96,12 +111,12 @@ class TwinlockRoute(APIRoute):
                 check_host(request)
                 check_url(request)
                 check_declared_length(request)
-                early = self.answer_early(request)
-                response = (
-                    await handle(StrictRequest(request.scope, request.receive))
-                    if early is None
-                    else early
-                )
+                response = self.answer_early(request)
+                if response is None:
+                    asked = StrictRequest(request.scope, request.receive)
+                    if "transfer-encoding" in request.headers:
+                        await asked.read_undeclared()
+                    response = await handle(asked)
             except (HTTPException, RequestValidationError, TwinlockError) as error:
                 response = self.answer_error(error)
             response.raw_headers[:] = with_missing(response.raw_headers, _NO_STORE)
@@ -124,7 +139,7 @@ class TwinlockRoute(APIRoute):
                 _NO_SUCH_METHOD,
                 "method_not_allowed",
                 "This method is not supported here.",
-                headers=error.headers,
+                headers={"Allow": ", ".join(allowed_methods(scope, TwinlockRoute))},
             )
             response.raw_headers[:] = with_missing(response.raw_headers, _NO_STORE)
             await response(scope, receive, send)
@@ -164,7 +179,19 @@ class OwnRouter(APIRouter):
 
     FastAPI asks every route of every included router, once more at each level: for a path that
     is not ours, the host's own included, that would cost more than the answer.
+
+    What an application sets as defaults for the routes that it includes is not taken over: a
+    response class that renders no JSON, a function that names operations after their first
+    tag, bodies without a content type.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            default_response_class=JSONResponse,
+            generate_unique_id_function=generate_unique_id,
+            strict_content_type=True,
+            **options,
+        )
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Tell whether a route fits."""
