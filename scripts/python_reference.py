@@ -158,11 +158,12 @@ def class_entry(found: Found, node: ast.ClassDef) -> Iterator[str]:
     yield described(found.doc)
     if made is not None and (text := ast.get_docstring(made)):
         yield described(text)
+    beside = BESIDE.get(found.name, {})
     for member in functions(node):
         is_called = member.name == "__call__" and found.name in CALLED
-        if not member.name.startswith("_") or is_called:
+        if (not member.name.startswith("_") or is_called) and member.name not in beside:
             yield from member_entry(found.name, member)
-    for attribute, (module, name) in BESIDE.get(found.name, {}).items():
+    for attribute, (module, name) in beside.items():
         other = find(file_of(module), name)
         yield f"#### `{found.name}.{attribute}`\n"
         yield described(other.doc)
@@ -217,7 +218,7 @@ def signature(name: str, node: Function) -> str:
         shown.append(f"**{parameter(arguments.kwarg, None)}")
     result = ""
     if node.returns is not None and node.name != "__init__":
-        result = f" -> {ast.unparse(node.returns)}"
+        result = f" -> {ast.unparse(node.returns).strip(chr(39))}"
     prefix = "await " if isinstance(node, ast.AsyncFunctionDef) else ""
     prefix = "" if "Iterator" in result else prefix
     line = f"{prefix}{name}({', '.join(shown)}){result}"
@@ -255,8 +256,8 @@ def described(doc: str) -> str:
     text = prose(blocks[0])
     for title, indented in zip(blocks[1::2], blocks[2::2], strict=True):
         body = inspect.cleandoc(indented)
-        if title == "Example":
-            text += f"\n{prose(body)}"
+        if title == "Example" or not re.match(r"\S[^:\n]*: ", body):
+            text += f"\n{prose(body if title == 'Example' else f'{title}: {body}')}"
             continue
         items = re.split(r"^(?=\S[^:\n]*: )", body, flags=re.MULTILINE)
         listed = [one for one in items if one.strip()]

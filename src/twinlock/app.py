@@ -60,6 +60,8 @@ class Twinlock:
     Nothing is global: several instances in one process, each with settings of its own, do
     not know of each other. Database and threads are opened when the application starts, and
     what works with them is imported no earlier.
+
+    A hook is a plain or ``async`` function of one `SecurityEvent`; its decorator returns it.
     """
 
     def __init__(
@@ -136,10 +138,7 @@ class Twinlock:
         return self._hook("on_event", hook)
 
     def finish_hooks(self) -> None:
-        """Wait until what was committed so far is told to all hooks; for tests.
-
-        Not from the event loop, on which asynchronous hooks run.
-        """
+        """Wait until all hooks are told what was committed so far; not on the event loop."""
         self._hooks.finish()
 
     def _hook(self, name: str, hook: H) -> H:
@@ -198,7 +197,7 @@ class Twinlock:
     def observe(self, observer: Observer) -> None:
         """Tell *observer* what happens here, from the next start on: for metrics.
 
-        Unlike a hook it is told at once, on the thread of the request, of every event.
+        Unlike a hook it is told at once, on the thread of the request, and must not block.
         """
         self._observers.append(observer)
 
@@ -276,7 +275,7 @@ class Twinlock:
         )
 
     def close(self) -> None:
-        """End what `start` began."""
+        """End what `start` began; a request that comes later starts it again."""
         from twinlock.composition import close_runtime
 
         late, self._late = self._late, None
@@ -299,6 +298,9 @@ class Twinlock:
 
         Given an application that included `router` itself, this lets its requests find the
         instance; one that is mounted elsewhere is given by hand: ``auth.lifespan(app)``.
+
+        Args:
+            app: None where `install` has been called.
 
         Raises:
             ConfigurationError: That application has another instance.
@@ -355,7 +357,8 @@ class Twinlock:
         the application stays as it is.
 
         Args:
-            prefix: What the paths of our routes begin with.
+            app: The application; before it starts.
+            prefix: What the paths of our routes begin with: empty, or from a slash to no slash.
             pages: Whether there are pages for people as well; they need ``twinlock[pages]``.
 
         Raises:

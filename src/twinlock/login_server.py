@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> FastAPI:
     """Return the login server: the application that ``twinlock serve`` runs.
 
+    Args:
+        settings: Those of the installation; None for the environment's.
+        clock: Where the present moment comes from.
+
     Raises:
         ConfigurationError: A setting is missing, unknown, or not fit for production.
     """

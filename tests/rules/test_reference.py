@@ -11,6 +11,9 @@ from scripts import asvs, python_reference, reference
 from twinlock.config.explained import variable
 from twinlock.config.settings import Settings
 
+OF_FASTAPI_USERS = ("TwinlockStrategy", "UserManagerHooks")
+"""Classes whose methods fastapi-users calls, with parameters that it describes."""
+
 
 def test_the_reference_is_current() -> None:
     """Mend it with: python scripts/reference.py."""
@@ -62,6 +65,25 @@ def test_everything_public_says_what_it_is() -> None:
     told = [re.sub(r"(?s)```.*?```", "", one.partition("`")[2]) for one in sections]
     assert len(sections) > 60
     assert [one for one, text in zip(sections, told, strict=True) if not text.strip()] == []
+
+
+def test_every_parameter_of_what_is_public_is_told_of() -> None:
+    """Under Args, or by its name in the text: of the class, where that takes them."""
+    page = python_reference.python_page()
+
+    untold = []
+    for section in re.split(r"(?m)^(?=#{3,4} `)", page)[1:]:
+        title = section.split("`")[1]
+        found = re.search(r"(?s)```text\n(.*?)```\n(.*)", section)
+        if found is None or found[1].startswith("class ") or "(" not in found[1]:
+            continue
+        written, text = found[1], found[2]
+        given = written.partition("(")[2].rpartition(")")[0]
+        names = re.findall(r"(?:^|, |\n    )\*{0,2}([a-z_]+)(?=[:=,\n]|$)", given)
+        untold += [
+            f"{title}: {name}" for name in names if f"`{name}`" not in text and name != "hook"
+        ]
+    assert [one for one in untold if not one.startswith(OF_FASTAPI_USERS)] == []
 
 
 def test_the_python_reference_has_every_name_that_is_promised() -> None:

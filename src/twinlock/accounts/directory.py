@@ -130,11 +130,18 @@ class Directory(Protocol):
 
         Args:
             login: What was typed: any text at all.
+
+        Returns:
+            The account, disabled ones included; None where nobody has that name.
         """
         ...
 
     def get(self, account_id: str) -> MaybeAwaitable[DirectoryEntry | None]:
-        """Return the account of an id, disabled ones included; None when it is deleted."""
+        """Return the account of an id, disabled ones included; None when it is deleted.
+
+        Args:
+            account_id: The text of an id that was told before, or of one that never was.
+        """
         ...
 
 

@@ -48,7 +48,11 @@ class SecondFactor:
         True for who has a second factor, for whom a policy demands one today, and for an id
         that the directory does not know. Decide nothing by it: `begin` does.
 
+        Args:
+            account_id: The id, as the directory tells it.
+
         Raises:
+            ConfigurationError: The instance has no directory.
             TwinlockError: It cannot be told now.
         """
         runtime = self._runtime()
@@ -77,8 +81,16 @@ class SecondFactor:
             scope: What the session's tokens carry.
             transport: ``bearer`` for tokens, ``cookie`` for a browser's session.
 
+        Returns:
+            SignedIn: There is no second factor, and no policy asks for one.
+            SecondFactorRequired: `finish` goes on with its handle, within five minutes.
+            EnrollmentRequired: A policy asks for a factor that is not there.
+            Denied: The directory does not know the account, or it is disabled.
+
         Raises:
+            ConfigurationError: The instance has no directory.
             TwinlockError: It cannot be decided now.
+            ValueError: *transport* is neither.
         """
         runtime = self._runtime()
         entry = await self._entry(runtime, account_id)
@@ -100,7 +112,7 @@ class SecondFactor:
             request: The request that asks: the last mail of a day is left to browsers that the
                 account knows.
             login: The handle that `begin` gave.
-            method: The method to begin again.
+            method: The method to begin again, as `SecondFactorRequired.methods` names it.
 
         Raises:
             TwinlockError: It cannot be decided now.
@@ -132,8 +144,16 @@ class SecondFactor:
             answer: What was typed, or the credential object of a passkey.
             transport: ``bearer`` for tokens, ``cookie`` for a browser's session.
 
+        Returns:
+            SignedIn: The answer was right.
+            EnrollmentRequired: It was, and a policy asks for more than it proves.
+            Denied: It was wrong or spent, or the login is void: after five wrong answers, five
+                minutes, or a change of the account.
+            Throttled: The account's answers are counted over all doors, and are too many.
+
         Raises:
             TwinlockError: It cannot be decided now.
+            ValueError: *transport* is neither.
         """
         runtime = self._runtime()
         asked = Request(caller(request, runtime), Transport(transport))
@@ -148,6 +168,19 @@ class SecondFactor:
 
         Such a session is the host's to end: what ends ours (a removed factor, a stolen refresh
         token, an operator) does not reach it.
+
+        Args:
+            request: The request that carried the answer.
+            login: The handle that `begin` gave.
+            method: The method that is answered: ``totp``, ``recovery_codes`` …
+            answer: What was typed, or the credential object of a passkey.
+
+        Returns:
+            AuthenticationContext: What was proven: ``account`` (the ``sub``), ``acr``, ``amr``,
+                ``auth_time``.
+            EnrollmentRequired: As `finish` has it, like the two below.
+            Denied: The same.
+            Throttled: The same.
 
         Raises:
             TwinlockError: It cannot be decided now.
@@ -164,7 +197,13 @@ class SecondFactor:
         return outcome.context
 
     def response(self, outcome: Outcome) -> Response:
-        """Return what ``POST /api/login`` would answer, cookies included."""
+        """Return what ``POST /api/login`` would answer, cookies included.
+
+        Args:
+            outcome: What `begin` or `finish` gave: 200 where it goes on, 401 for `Denied`, 429
+                with ``Retry-After`` for `Throttled`, 403 where an enrollment is needed that
+                cannot be begun here.
+        """
         runtime = self._runtime()
         match outcome:
             case SignedIn():

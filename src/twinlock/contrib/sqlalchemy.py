@@ -114,7 +114,7 @@ class SqlAlchemyDirectory:
         return self._run(self._read_one, self._find, {"login": login})
 
     def get(self, account_id: str) -> MaybeAwaitable[DirectoryEntry | None]:
-        """Return the account of an id."""
+        """Return the account of an id: *account_id* is its text."""
         try:
             which = self._id_type(account_id)
         except ValueError:
@@ -128,7 +128,13 @@ class SqlAlchemyDirectory:
     def upgrade_hash(
         self, account_id: str, *, verified: str, password_hash: str
     ) -> MaybeAwaitable[None]:
-        """Store a stronger hash, where that is allowed, if the old one still is there."""
+        """Store a stronger *password_hash*, where that is allowed, if *verified* still is there.
+
+        Args:
+            account_id: The text of the id.
+            verified: The hash that was there when the password was right.
+            password_hash: Argon2id, of the same password.
+        """
         if not self._upgrades_hashes:
             return None
         params = {

@@ -45,11 +45,14 @@ class User:
         id: The ``sub``: 32 hex digits, stable, never given out again.
         host_id: The id of the account in the table that it lives in, as text.
         username: What it is called now.
+        email: Its address; None for none, and where only a token is read.
+        full_name: Its name as people say it; None likewise.
         roles: What the account may do, read from the database within the last minute.
         scope: What the session's tokens carry.
         acr: ``aal1``, ``aal2`` or ``phr``: how strongly this request is authenticated.
-        amr: The methods really used (RFC 8176).
-        auth_time: The moment of the proof that earned `acr`.
+        amr: The methods really used (RFC 8176): ``pwd``, ``otp``, ``swk``, ``hwk`` …, and
+            ``mfa`` for two factors.
+        auth_time: The moment of the proof that earned `acr`; aware, in UTC.
         generation: Rises with every change of password, factors, e-mail or disabled state.
         session_id: The session's handle, as ``GET /api/sessions`` lists it.
         language: The code of the language that the account chose, such as ``de``; None for none.
@@ -97,5 +100,11 @@ class User:
         return AuthenticationContext(self.id, self.acr, self.amr, self.auth_time)
 
     def is_fresh(self, max_age: timedelta, *, now: datetime) -> bool:
-        """Tell whether the proof is at most *max_age* old, and not from a time to come."""
+        """Tell whether the proof is at most *max_age* old, and not from a time to come.
+
+        Args:
+            max_age: Compared with *now* less `auth_time`.
+            now: The present moment; aware. A minute before `auth_time` still counts: the clocks
+                of several machines.
+        """
         return -_CLOCK_SKEW <= now - self.auth_time <= max_age

@@ -21,7 +21,13 @@ NOBODY: Final = SubjectId("0" * 32)
 
 
 class Acr(StrEnum):
-    """Authentication context class (OpenID Connect Core section 2), weakest first."""
+    """Authentication context class (OpenID Connect Core section 2), weakest first.
+
+    Attributes:
+        AAL1: One factor: a password, or one beside a trusted device.
+        AAL2: Two factors (SP 800-63B-4 section 2.2), a recovery code as the second included.
+        PHR: Phishing-resistant ones: a passkey that verified its user, or one after a password.
+    """
 
     AAL1 = "aal1"
     AAL2 = "aal2"

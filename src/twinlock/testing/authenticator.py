@@ -95,6 +95,9 @@ class FakeAuthenticator:
     def code(self, at: datetime) -> str:
         """Return the code that the app shows at a moment for what was scanned last.
 
+        Args:
+            at: The moment; aware.
+
         Raises:
             LookupError: Nothing was scanned yet.
         """
@@ -105,6 +108,9 @@ class FakeAuthenticator:
 
     def create(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Make a passkey for ``PublicKeyCredentialCreationOptionsJSON``, and tell its public key.
+
+        Args:
+            options: As an enrollment gives them.
 
         Raises:
             LookupError: It holds one of ``excludeCredentials`` already.
@@ -142,6 +148,9 @@ class FakeAuthenticator:
     def get(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Answer ``PublicKeyCredentialRequestOptionsJSON`` with the newest passkey that fits.
 
+        Args:
+            options: As a login, a reauthentication or a passkey sign-in gives them.
+
         Raises:
             LookupError: It holds none that fits, or cannot verify its user and has to.
             ValueError: No browser would do that on this page.
@@ -164,6 +173,8 @@ class FakeAuthenticator:
         """Sign a challenge as it stands, whatever was asked for: to test what must be refused.
 
         Args:
+            passkey: One of `passkeys`.
+            challenge: What is to be signed, in base64url.
             client_data: What the browser is to say differently, such as ``origin``.
         """
         if not self.is_synced:

@@ -18,6 +18,10 @@ class MovableClock:
         return self.now
 
     def advance(self, **span: float) -> datetime:
-        """Move on by a `timedelta` of these units and return the new present."""
+        """Move on and return the new present.
+
+        Args:
+            span: The units of a `timedelta`, as ``minutes=5``.
+        """
         self.now += timedelta(**span)
         return self.now

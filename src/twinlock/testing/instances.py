@@ -15,7 +15,7 @@ class Instances:
     """Makes instances, and remembers the newest; `close` them when the test is over."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        """Work on the installation of *settings*.
+        """Work on the installation of *settings*, by *clock*.
 
         Raises:
             ConfigurationError: It is in production.

@@ -21,7 +21,10 @@ class MailTrap:
         self._instance = instance
 
     def messages(self, to: str | None = None) -> list[EmailMessage]:
-        """Deliver what waits, and return all messages so far (to one address), the oldest first.
+        """Deliver what waits, and return all messages so far, the oldest first.
+
+        Args:
+            to: The one address whose messages are wanted; None for all, as below.
 
         Raises:
             ConfigurationError: The instance is in production.
@@ -37,11 +40,11 @@ class MailTrap:
         return [one for one in read if to is None or one["To"] == to]
 
     def subjects(self, to: str | None = None) -> list[str]:
-        """Return the subjects of all messages so far, the oldest first."""
+        """Return the subjects of all messages so far, the oldest first; *to* one address."""
         return [str(message["Subject"]) for message in self.messages(to)]
 
     def link(self, to: str | None = None) -> str:
-        """Return the link in the newest message that has one.
+        """Return the link in the newest message that has one; *to* one address.
 
         Raises:
             LookupError: There is none.
@@ -53,5 +56,9 @@ class MailTrap:
         raise LookupError("no message with a link was sent")
 
     def token(self, to: str | None = None) -> str:
-        """Return the token of the newest link: the last segment of its path."""
+        """Return the token of the newest link *to* an address: the last segment of its path.
+
+        Raises:
+            LookupError: There is none.
+        """
         return self.link(to).rpartition("/")[2]

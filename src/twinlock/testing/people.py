@@ -83,7 +83,10 @@ class CreateUser:
         """Make an account.
 
         Args:
+            username: What it is called; no ``@`` in it.
             password: What it can sign in with; None for an account that `LoginAs` alone opens.
+            email: Its address, taken as verified; None for none.
+            full_name: Its name as people say it.
             roles: Each one word.
 
         Raises:

@@ -218,10 +218,12 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """Too many tries were made. At most the longest window is to be waited for.
+    """Too many tries were made; this one was not looked at.
 
     Attributes:
-        key: The count that is full; None where a bare count was asked.
+        retry_after: How long until a try is let through: above zero, and at most the longest
+            window of the rule that is full (24 h). `Retry-After` tells it in whole seconds.
+        key: The digest of the count that is full, for logs; None where a bare count was asked.
     """
 
     retry_after: timedelta

@@ -170,12 +170,18 @@ def require(
     Use it as a parameter (``user: Annotated[User, require(acr="aal2")]``), in
     ``dependencies=[require(role="admin")]``, or on a router.
 
+    A request that has shown too little is answered with 401 and a step-up challenge (RFC 9470
+    section 3), one whose account lacks a role or whose token lacks a scope with 403.
+
     Args:
         acr: At least ``aal1``, ``aal2`` or ``phr``.
-        max_age: How old the proof may be at most.
-        amr: Methods that must really have been used (RFC 8176), such as ``otp``.
-        role: Roles that the account must hold.
-        scope: Scopes that the token must carry.
+        max_age: How old the proof may be at most: `User.auth_time` is compared, no session's age.
+        amr: Methods that must really have been used (RFC 8176), such as ``otp``; all of them.
+        role: Roles that the account must hold; all of them.
+        scope: Scopes that the token must carry; all of them.
+
+    Returns:
+        The dependency itself. Put no ``Depends`` around it.
 
     Raises:
         ValueError: *acr* is none of the three.

@@ -49,9 +49,9 @@ _ORIGINAL_METHOD: Final = ("x-forwarded-method", "x-original-method")
 class GuardLayer:
     """Lets only the signed-in reach an ASGI application, and tells it who they are.
 
-    ``app.mount("/admin", GuardLayer(admin_app, demand=require(role="admin")))`` guards everything
-    under a path, whatever it is written with. Inside, the `User` is ``scope["twinlock.user"]``,
-    and what ``CurrentUser`` gives.
+    Mounted as ``app.mount("/admin", GuardLayer(other_app, demand=require(role="admin")))`` it
+    guards everything under a path of *app*, whatever *other_app* is written with. Inside, the
+    `User` is ``scope["twinlock.user"]``, and what ``CurrentUser`` gives.
 
     A CORS middleware belongs in front of it: browsers send no credentials with a preflight.
     """
@@ -148,7 +148,17 @@ class ForwardAuth:
         path: str = "/forward-auth",
         demand: Demand | Depends | None = None,
     ) -> None:
-        """Answer at *path* of *app*, and leave every other path alone."""
+        """Answer at *path* of *app*, and leave every other path alone.
+
+        Args:
+            app: Any ASGI application; ``add_middleware`` gives it.
+            instance: Whose users pass; None for the nearest that is installed around it.
+            path: What the proxy asks, whatever its method; it begins with a slash.
+            demand: What must be proven beyond being signed in: what ``require(…)`` returns.
+
+        Raises:
+            TypeError: *demand* is something else.
+        """
         self._app = app
         self._instance = instance
         self._path = path

@@ -56,6 +56,8 @@ def get_auth_router(
     mails a code. ``POST /access`` gives a token for our own routes.
 
     Args:
+        auth: The instance, with `users_directory` as its directory.
+        fastapi_users: The host's own, with *backend* among its backends.
         backend: One that `protected` returned.
         requires_verification: Whether only users with a verified address sign in.
     """
@@ -189,6 +191,8 @@ def require(
     ``fastapi_users.current_user()`` tells that a token counts; this tells what it proved.
 
     Args:
+        auth: The instance whose sessions are asked.
+        fastapi_users: The host's own.
         acr: At least ``aal1``, ``aal2`` or ``phr``.
         max_age: How old the proof may be at most.
         amr: A method that must really have been used (RFC 8176).

@@ -29,6 +29,10 @@ def protected(auth: Twinlock, backend: AnyBackend) -> AnyBackend:
     """Return *backend* with its strategy wrapped: only tokens of our login count.
 
     Every backend that ``FastAPIUsers`` is given must be one of these.
+
+    Args:
+        auth: The instance whose sessions the tokens are bound to.
+        backend: Of any strategy and transport.
     """
 
     async def get_strategy(
