@@ -12,6 +12,7 @@ import typer.main
 from typer.testing import CliRunner
 
 import twinlock
+from benchmarks import peers
 from twinlock.audit.events import EventType
 from twinlock.cli.main import COMMANDS, load
 from twinlock.cli.main import app as cli
@@ -217,6 +218,23 @@ def test_the_log_inventory_names_every_message_that_the_server_writes() -> None:
 
     assert len(written) > 5
     assert {name for name in written if f"`{name}`" not in page} == set()
+
+
+def test_the_comparison_is_of_the_versions_that_are_measured() -> None:
+    """What is said of a project, and how fast it is, are of one release."""
+    page = (DOCS / "comparison.md").read_text()
+    pinned = {
+        name.partition("[")[0]: release
+        for peer in (peers.FASTAPI_USERS, peers.CRUDAUTH, peers.AUTHX, peers.ALLAUTH)
+        for name, _, release in (one.partition("==") for one in peer.pinned)
+        if name.partition("[")[0].removeprefix("django-") == peer.name
+    }
+
+    assert pinned.keys() == {"fastapi-users", "crudauth", "authx", "django-allauth"}
+    assert {name for name, release in pinned.items() if f"{release}" not in page} == set()
+    assert f"Twinlock {twinlock.__version__}" in page
+    assert re.search(r"As of \*\*\d{1,2} [A-Z][a-z]+ 20\d\d\*\*", page)
+    assert not re.search(r"×\d", page), "numbers stand in performance.md, where a run writes them"
 
 
 def test_pages_quote_the_examples_as_they_are() -> None:
