@@ -1,6 +1,7 @@
 """Try the wheel with another Python: an empty environment, the runtime dependencies, one example.
 
     python scripts/try_wheel.py python3.11 /path/to/python3.14
+    python scripts/try_wheel.py newest
 
 Dependencies come from the package index, as they do for everybody; `tests/packaging` does the same
 from the lock, without a download, for the Python that the tests run on.
@@ -8,6 +9,7 @@ from the lock, without a download, for the Python that the tests run on.
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +21,8 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 
 ROOT = Path(__file__).parents[1]
+DEVELOPMENT = ("pytest", "httpx2", "hypothesis", "jinja2", "webauthn", "psycopg", "aiosqlite")
+"""What no runtime dependency is: of development, and of the extras."""
 PASSWORD = "correct horse battery staple"
 
 
@@ -28,15 +32,38 @@ def main(interpreters: list[str]) -> None:
         folder = Path(name)
         run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", name], cwd=ROOT)
         (wheel,) = folder.glob("*.whl")
-        for number, interpreter in enumerate(interpreters or [sys.executable]):
+        for number, wanted in enumerate(interpreters or [sys.executable]):
+            interpreter = newest() if wanted == "newest" else wanted
             print(f"{interpreter}: {try_one(interpreter, wheel, folder / str(number))}")
+
+
+def newest() -> str:
+    """Return the newest Python that this machine has: on the path, or of pyenv."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    found = [sys.executable, *map(str, pyenv.glob("versions/3.*/bin/python3"))]
+    found += filter(None, (shutil.which(f"python3.{minor}") for minor in range(11, 20)))
+    return max(found, key=release)
+
+
+def release(interpreter: str) -> tuple[int, ...]:
+    """Return which release an interpreter is; nothing for one that does not run."""
+    told = subprocess.run(
+        [interpreter, "-I", "-c", "import sys; print(*sys.version_info[:3])"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return tuple(map(int, told.stdout.split())) if told.returncode == 0 else ()
 
 
 def try_one(interpreter: str, wheel: Path, folder: Path) -> str:
     """Install the wheel alone, run the README's first example, sign in; return the version."""
     run([interpreter, "-m", "venv", str(folder)])
     python = str(folder / "bin" / "python")
-    run([python, "-m", "pip", "install", "-q", str(wheel)])
+    run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", str(wheel)])
+    program = f"from importlib.util import find_spec as f; print(*filter(f, {DEVELOPMENT!r}))"
+    if extra := run([python, "-I", "-c", program]).strip():
+        raise SystemExit(f"the wheel alone brings {extra}")
     code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
     if code is None:
         raise SystemExit("README.md shows no example")

@@ -19,7 +19,7 @@ from twinlock.core.errors import ConfigurationError, DatabaseUnavailableError
 from twinlock.pages.extra import has_pages
 from twinlock.web.hooks import H, Hook, HookArguments, Hooks, running_loop
 from twinlock.web.host_word import HostWord, Taken
-from twinlock.web.inclusion import is_present, prefix_in, settle
+from twinlock.web.inclusion import is_present, prefix_in, settle, write_token_urls
 from twinlock.web.late_start import LateStart, may_come_back
 from twinlock.web.observing import Observer, tell
 from twinlock.web.presence import Presence, write_token_url
@@ -310,7 +310,7 @@ class Twinlock:
             if not is_present(app, self):
                 self._prefix = prefix_in(app)
                 settle(app, self)
-            write_token_url(app, f"{self._prefix}/token".lstrip("/"))
+            write_token_urls(app, f"{self._prefix}/token".lstrip("/"))
         self._start_or_wait()
         try:
             yield

@@ -20,6 +20,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from scripts import try_wheel
+
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
 PASSWORD = "correct horse battery staple"
@@ -152,6 +154,24 @@ def test_the_first_example_runs_from_the_wheel(python: Path, tmp_path: Path) -> 
 
     assert (stranger.status_code, owner.json()) == (401, ["an item of johndoe"])
     assert server.returncode in {0, -15}
+
+
+@pytest.mark.timeout(600)
+def test_the_first_example_runs_on_the_newest_python_there_is() -> None:
+    """With dependencies from the package index, as for everybody: some wheels are made for it."""
+    newest = try_wheel.newest()
+    if try_wheel.release(newest)[:2] == sys.version_info[:2]:
+        pytest.skip("no newer Python than this one; the tests above have run on it")
+
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "try_wheel.py"), newest],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{newest}: Python 3." in done.stdout
 
 
 def first_example() -> str:

@@ -214,6 +214,38 @@ def test_an_openapi_function_set_later_still_points_to_the_token_endpoint(auth: 
     assert (schema["info"]["title"], flow["tokenUrl"]) == ("Mine", "auth/token")
 
 
+def test_authorize_of_a_mounted_application_leads_to_the_instance_around_it(
+    auth: Twinlock, sqlite_house: House
+) -> None:
+    """Swagger UI resolves the URL against where the document is."""
+    app, inner, deeper, own = FastAPI(), FastAPI(), FastAPI(), FastAPI()
+    for one in (inner, deeper, own):
+
+        @one.get("/items")
+        async def items(user: CurrentUser) -> str:
+            return user.username
+
+    auth.install(app, prefix="/auth")
+    own.include_router(Twinlock(sqlite_house.settings).router(), prefix="/own")
+    app.mount("/a/b", inner)
+    inner.mount("/{tenant}", deeper)
+    app.mount("/other", own)
+
+    with TestClient(app, base_url=BASE_URL) as client:
+        told = {
+            path: client.get(f"{path}/openapi.json").json()["components"]["securitySchemes"]
+            for path in ("/a/b", "/a/b/t1", "/other")
+        }
+
+    assert {
+        path: one["Twinlock"]["flows"]["password"]["tokenUrl"] for path, one in told.items()
+    } == {
+        "/a/b": "../../auth/token",
+        "/a/b/t1": "../../../auth/token",
+        "/other": "token",  # until its own instance starts
+    }
+
+
 def test_a_guard_over_a_whole_application_guards_our_routes_as_well(auth: Twinlock) -> None:
     """FastAPI's way; the page says to guard routers instead."""
     app = FastAPI(dependencies=[require()])

@@ -1,10 +1,13 @@
 """An application that includes our routes itself: how its requests find their instance."""
 
+from collections.abc import Iterator
+
 from fastapi import FastAPI
-from fastapi.routing import iter_route_contexts
+from fastapi.routing import RouteContext, iter_route_contexts
+from starlette.routing import Mount
 
 from twinlock.core.errors import ConfigurationError
-from twinlock.web.presence import Presence
+from twinlock.web.presence import Presence, write_token_url
 from twinlock.web.recognition import Instance
 from twinlock.web.routes import TwinlockRoute
 
@@ -44,10 +47,33 @@ def settle(app: FastAPI, instance: Instance) -> None:
         app.middleware_stack = Presence(app.middleware_stack, instance)
 
 
+def write_token_urls(app: FastAPI, url: str) -> None:
+    """Point *Authorize* to the token endpoint: in an application, and in those mounted in it.
+
+    One that has an instance of its own, or will have one when that starts, is left alone.
+
+    Args:
+        url: Relative to where the application is.
+    """
+    write_token_url(app, url)
+    for route in app.routes:
+        if isinstance(route, Mount) and isinstance(inner := route.app, FastAPI):
+            has_own = bool(_present_in(inner)) or any(_own_routes(inner))
+            if not has_own:
+                depth = len([part for part in route.path.split("/") if part])
+                write_token_urls(inner, "../" * depth + url)
+
+
+def _own_routes(app: FastAPI) -> Iterator[RouteContext]:
+    for context in iter_route_contexts(app.routes):
+        if isinstance(context.original_route, TwinlockRoute):
+            yield context
+
+
 def prefix_in(app: FastAPI) -> str:
     """Return under which prefix *app* included our routes."""
-    for context in iter_route_contexts(app.routes):
+    for context in _own_routes(app):
         path = context.path or ""
-        if isinstance(context.original_route, TwinlockRoute) and path.endswith("/token"):
+        if path.endswith("/token"):
             return path.removesuffix("/token")
     return ""
