@@ -65,12 +65,18 @@ def test_every_metric_and_event_is_told(sqlite_house: House) -> None:
         counted.answered(method="GET", route="/", status=200, seconds=0.1)
         counted.looked_around(hashes=0, places=1)
         registry.register(Installation(lambda: house.runtime.parts, "0"))
-        told = {sample.name for family in registry.collect() for sample in family.samples}
+        samples = [one for family in registry.collect() for one in family.samples]
+    told, labels = {one.name for one in samples}, {label for one in samples for label in one.labels}
 
     named = set().union(*(re.findall(r"\btwinlock_[a-z_]+", text) for text in expressions()))
     events = set().union(*(re.findall(r'type=~?"([^"]+)"', text) for text in expressions()))
 
+    asked = set().union(*(re.findall(r"(\w+)!?=~?\"", text) for text in expressions()))
+    for text in expressions():
+        asked |= {label for by in re.findall(r"by \(([^)]*)\)", text) for label in by.split(", ")}
+
     assert named <= told
+    assert asked <= labels | {"job"}  # which Prometheus adds
     for one in "|".join(events).split("|"):
         assert one in {str(type_) for type_ in EventType} or one == r"login\\..*"
 
