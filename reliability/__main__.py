@@ -38,7 +38,11 @@ def main() -> int:
     commands.add_parser("postgres", parents=[common], help="PgBouncer, and a failover")
     one = commands.add_parser("requests", parents=[common], help="goal R4: bent requests")
     one.add_argument("--number", type=int, default=100_000)
+    commands.add_parser("table", help="write the table of the docs anew, from history.jsonl")
     given = parser.parse_args()
+    if given.command == "table":
+        record.write_page()
+        return 0
     # Told to end, it ends its servers and takes its files away, as after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     begun = time.monotonic()

@@ -39,11 +39,13 @@ def keep(report: Report, *, goal: str, what: str, seconds: float) -> None:
     }
     with HISTORY.open("a", encoding="utf-8") as history:
         history.write(json.dumps(line, ensure_ascii=False) + "\n")
+    write_page()
+
+
+def write_page() -> None:
+    """Write the table of the docs anew from the history: the newest run of each kind."""
     lines = [json.loads(text) for text in HISTORY.read_text(encoding="utf-8").splitlines()]
-    _write_page({one["what"]: one for one in lines})
-
-
-def _write_page(newest: dict[str, dict[str, Any]]) -> None:
+    newest: dict[str, dict[str, Any]] = {one["what"]: one for one in lines}
     table = [
         "| goal | what | tried | checks | broken | minutes | day |",
         "|---|---|---|---|---|---|---|",
