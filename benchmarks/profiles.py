@@ -134,6 +134,10 @@ async def main() -> None:
         )
         assert status == 200, body
 
+    async def first_sight() -> None:
+        guarded.auth.runtime.sight._seen.forget_all()
+        await call(guarded.app, "/me", bearer)
+
     good = await token()
     bearer = (b"authorization", f"Bearer {good}".encode())
     forged = (b"authorization", f"Bearer {good[:-20]}{'A' * 20}".encode())
@@ -143,6 +147,7 @@ async def main() -> None:
         "require": lambda: call(guarded.app, "/strict", bearer),
         "layer": lambda: call(guarded.layered, "/me", bearer),
         "forward-auth": lambda: call(guarded.layered, "/forward-auth", bearer),
+        "first-sight": first_sight,
         "forged-again": lambda: call(guarded.layered, "/me", forged),
         "token": token,
         "two-steps": two_steps,

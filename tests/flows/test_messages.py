@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.flows.test_costs import sign_in_at_token
-from tests.support.house import Enrolled, House, begin_login
+from tests.support.house import Enrolled, House, bearer, begin_login
 from twinlock.db.wire import Wire
 
 pytestmark = pytest.mark.postgres
@@ -53,6 +53,19 @@ def test_a_login_at_the_token_endpoint(
     sign_in_at_token(postgres_house, client, enrolled)
 
     assert len(messages) <= 17, messages
+
+
+def test_the_first_sight_of_a_session(
+    postgres_house: House, client: TestClient, enrolled: Enrolled, messages: list[int]
+) -> None:
+    """One wait: session, account and policies travel with the transaction's begin and end."""
+    postgres_house.clock.advance(seconds=30)
+    tokens = sign_in_at_token(postgres_house, client, enrolled)
+    messages.clear()
+
+    assert client.get("/users/me", headers=bearer(tokens)).status_code == 200
+
+    assert messages == [3]
 
 
 def test_a_login_in_two_steps(

@@ -26,6 +26,7 @@ from twinlock.accounts.names import EmailKey, UsernameKey, login_key, name_key
 from twinlock.accounts.tables import IS_ADMIN, account, subject
 from twinlock.core.proof import SubjectId
 from twinlock.db.conflict import on_conflict
+from twinlock.db.rows import Rows, kept
 from twinlock.db.types import UtcDateTime
 
 _ESCAPE: Final = "/"
@@ -157,7 +158,7 @@ class OwnAccounts:
 
     def get(self, db: Connection, subject: SubjectId) -> Account | None:
         """Return the open account of *subject*."""
-        return _account(db.execute(GET_BY_SUBJECT, {"subject": subject}).one_or_none())
+        return account_of(ask_account(db, subject))
 
     def get_fresh(self, db: Connection, subject: SubjectId) -> Account | None:
         """Return the same: what is read is as fresh as can be."""
@@ -165,6 +166,16 @@ class OwnAccounts:
 
     def write_subject(self, tx: Connection, account: Account, *, now: datetime) -> None:
         """Do nothing: an account of ours has its subject from the start."""
+
+
+def ask_account(db: Connection, subject: SubjectId) -> Rows:
+    """Ask for the open account of *subject*, so that other statements travel with this one."""
+    return kept(db.execute(GET_BY_SUBJECT, {"subject": subject}))
+
+
+def account_of(asked: Rows) -> Account | None:
+    """Return the account that was asked for."""
+    return _account(asked.one_or_none())
 
 
 def list_accounts(

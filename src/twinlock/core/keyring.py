@@ -47,7 +47,7 @@ def _framed(parts: Sequence[str | bytes]) -> bytes:
     raw = [
         part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part for part in parts
     ]
-    return b"".join(len(part).to_bytes(4, "big") + part for part in raw)
+    return b"".join([len(part).to_bytes(4, "big") + part for part in raw])
 
 
 class _MasterKey:

@@ -108,8 +108,14 @@ class PreparedConnection(Connection):
         return True
 
     def end_reading(self) -> bool:
-        """End what wrote nothing; tell whether the connection is as good as new."""
-        self._send_waiting()
+        """End what wrote nothing; tell whether the connection is as good as new.
+
+        What waits to be sent travels with the end, and has its answer afterwards.
+        """
+        if self._wire is not None and self._transaction is None:
+            self._travel(self._wire.end_reading)
+        else:
+            self._send_waiting()
         return self.undo_work()
 
     def undo_work(self) -> bool:

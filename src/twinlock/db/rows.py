@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from sqlalchemy import CursorResult
 from sqlalchemy.exc import MultipleResultsFound, NoResultFound
 
 
@@ -68,6 +69,15 @@ class Rows:
     def scalars(self) -> "Scalars":
         """Return the first column of all rows."""
         return Scalars(row[0] for row in self._rows)
+
+
+def kept(result: "Rows | CursorResult[Any]") -> Rows:
+    """Return what a statement returned so that it can be looked at when the transaction is over.
+
+    What was executed the way of SQLAlchemy is fetched here; what travels to PostgreSQL has its
+    answer at the end of the transaction at the latest.
+    """
+    return result if isinstance(result, Rows) else Rows(result.all(), result.rowcount)
 
 
 class Awaited(Rows):

@@ -56,7 +56,8 @@ class UtcDateTime(TypeDecorator[datetime]):
             return super().result_processor(dialect, coltype)
 
         def moment_of(text: str | None) -> datetime | None:
-            return None if text is None else datetime.fromisoformat(text).replace(tzinfo=UTC)
+            # `replace` would take six times as long as reading.
+            return None if text is None else datetime.fromisoformat(text + "+00:00")
 
         return moment_of
 

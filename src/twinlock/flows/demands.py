@@ -32,8 +32,11 @@ def is_enough(db: Connection, parts: Parts, account: Account, acr: Acr, *, now: 
     demands = demands_of(db, parts, account, now=now)
     if acr.satisfies(demands.acr):
         return True
-    if not demands.trusts_devices:
-        return False
+    return demands.trusts_devices and has_second_factor(db, parts, account)
+
+
+def has_second_factor(db: Connection, parts: Parts, account: Account) -> bool:
+    """Tell whether a second factor stands behind an account, as its seal says."""
     found = authenticators.find_authenticators(
         db,
         parts.keyring,

@@ -1,17 +1,23 @@
 """Whether what a token says still holds: the database's word, at first sight and each second."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from sqlalchemy import Connection
 
+from twinlock.accounts import store as accounts
+from twinlock.accounts.directory import Account
 from twinlock.core.principal import User
 from twinlock.core.proof import Acr, AuthenticationContext
 from twinlock.core.secrets import digest
 from twinlock.db.inline import WouldWaitError
-from twinlock.flows.demands import is_enough
+from twinlock.db.rows import Rows
+from twinlock.flows.demands import has_second_factor, is_enough
 from twinlock.flows.parts import Parts
+from twinlock.policies.policy import demands_on
 from twinlock.sessions import store as sessions
 from twinlock.sessions.policy import Session
 from twinlock.tokens.access_token import AccessClaims
@@ -42,8 +48,13 @@ class Liveness:
         From the token come ``acr``, ``amr``, ``auth_time`` and ``scope``; everything else is
         read, and the session must be alive and the account's.
         """
-        user = self._parts.database.reading(self._user_of_claims, claims, now=now)
-        self._parts.database.prepare_inline()
+        database = self._parts.database
+        user: User | Over | None
+        if self._parts.accounts.are_ours:
+            user = self._read_claims(database.reading, claims, now=now)
+        else:
+            user = database.reading(self._user_of_claims, claims, now=now)
+        database.prepare_inline()
         return user
 
     def user_of_token_at_once(self, claims: AccessClaims, *, now: datetime) -> User | Over | None:
@@ -55,7 +66,7 @@ class Liveness:
         """
         if not self._parts.accounts.are_ours:
             raise WouldWaitError
-        return self._parts.database.reading_inline(self._user_of_claims, claims, now=now)
+        return self._read_claims(self._parts.database.reading_inline, claims, now=now)
 
     def user_of_cookie(
         self, secret: str, *, is_active: bool, now: datetime
@@ -119,14 +130,52 @@ class Liveness:
         )
         return self._user_of_session(db, session, context, session.scope, now=now)
 
+    def _read_claims(
+        self, read: Callable[..., Any], claims: AccessClaims, *, now: datetime
+    ) -> User | Over | None:
+        """Read all that a token needs with one message, and look at the answers behind it.
+
+        Args:
+            read: The database's `reading`, or its `reading_inline`.
+        """
+        asked: _Asked = read(self._ask, claims)
+        session = sessions.session_of(self._parts.keyring, asked.session)
+        if session is None or session.has_cookie:
+            return None
+        account = accounts.account_of(asked.account)
+
+        def is_enough_for(known: Account) -> bool:
+            policies = self._parts.policies.policies_of(asked.policies)
+            if not policies:
+                return True
+            demands = demands_on(policies, known.subject, known.roles, now=now)
+            if claims.acr.satisfies(demands.acr):
+                return True
+            return demands.trusts_devices and bool(read(has_second_factor, self._parts, known))
+
+        return _user(
+            session,
+            account,
+            _context_of(claims),
+            claims.scope,
+            is_enough_for=is_enough_for,
+            now=now,
+        )
+
+    def _ask(self, db: Connection, claims: AccessClaims) -> "_Asked":
+        return _Asked(
+            sessions.ask_session(db, claims.session_id),
+            accounts.ask_account(db, claims.subject),
+            self._parts.policies.ask(db),
+        )
+
     def _user_of_claims(
         self, db: Connection, claims: AccessClaims, *, now: datetime
     ) -> User | Over | None:
         session = sessions.get_session(db, self._parts.keyring, claims.session_id)
         if session is None or session.has_cookie:
             return None
-        context = AuthenticationContext(claims.subject, claims.acr, claims.amr, claims.auth_time)
-        return self._user_of_session(db, session, context, claims.scope, now=now)
+        return self._user_of_session(db, session, _context_of(claims), claims.scope, now=now)
 
     def _user_of_session(
         self,
@@ -137,30 +186,59 @@ class Liveness:
         *,
         now: datetime,
     ) -> User | Over | None:
-        if session.subject != context.account:
-            return None
+        def is_enough_for(known: Account) -> bool:
+            return is_enough(db, self._parts, known, context.acr, now=now)
+
         account = self._parts.accounts.get(db, session.subject)
-        if account is None or account.is_disabled:
-            return None
-        if account.password_expires_at is not None and account.password_expires_at <= now:
-            return None
-        if not session.is_alive(generation=account.generation, now=now):
-            return OVER
-        if not is_enough(db, self._parts, account, context.acr, now=now):
-            return None
-        return User(
-            id=account.subject,
-            host_id=account.host_id,
-            username=account.username,
-            email=account.email,
-            full_name=account.full_name,
-            roles=frozenset(account.roles),
-            scope=frozenset(scope),
-            acr=Acr(context.acr),
-            amr=context.amr,
-            auth_time=context.auth_time,
-            session_id=session.id,
-            generation=account.generation,
-            must_change_password=account.must_change_password,
-            language=account.language,
-        )
+        return _user(session, account, context, scope, is_enough_for, now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What was asked of the database, in one message."""
+
+    session: Rows
+    account: Rows
+    policies: Rows
+
+
+def _context_of(claims: AccessClaims) -> AuthenticationContext:
+    return AuthenticationContext(claims.subject, claims.acr, claims.amr, claims.auth_time)
+
+
+def _user(
+    session: Session,
+    account: Account | None,
+    context: AuthenticationContext,
+    scope: tuple[str, ...],
+    is_enough_for: Callable[[Account], bool],
+    *,
+    now: datetime,
+) -> User | Over | None:
+    """Return the user of a session, if it is alive, the account's, and enough for the policies."""
+    if session.subject != context.account:
+        return None
+    if account is None or account.subject != session.subject or account.is_disabled:
+        return None
+    if account.password_expires_at is not None and account.password_expires_at <= now:
+        return None
+    if not session.is_alive(generation=account.generation, now=now):
+        return OVER
+    if not is_enough_for(account):
+        return None
+    return User(
+        id=account.subject,
+        host_id=account.host_id,
+        username=account.username,
+        email=account.email,
+        full_name=account.full_name,
+        roles=frozenset(account.roles),
+        scope=frozenset(scope),
+        acr=Acr(context.acr),
+        amr=context.amr,
+        auth_time=context.auth_time,
+        session_id=session.id,
+        generation=account.generation,
+        must_change_password=account.must_change_password,
+        language=account.language,
+    )

@@ -17,6 +17,7 @@ from twinlock.core.errors import SealBrokenError
 from twinlock.core.keyring import Keyring
 from twinlock.core.proof import Acr
 from twinlock.db.conflict import on_conflict
+from twinlock.db.rows import Rows, kept
 from twinlock.db.types import UtcDateTime
 from twinlock.policies.policy import Kind, Policy
 from twinlock.policies.tables import policy
@@ -58,7 +59,19 @@ class PolicyBook:
         Raises:
             SealBrokenError: Somebody else wrote the row.
         """
-        row = db.execute(GET_POLICIES).one_or_none()
+        return self.policies_of(self.ask(db))
+
+    def ask(self, db: Connection) -> Rows:
+        """Ask for the policies, so that other statements travel with this one."""
+        return kept(db.execute(GET_POLICIES))
+
+    def policies_of(self, asked: Rows) -> tuple[Policy, ...]:
+        """Return the policies that were asked for.
+
+        Raises:
+            SealBrokenError: Somebody else wrote the row.
+        """
+        row = asked.one_or_none()
         if row is None:
             return ()
         seal, document, policies = self._read

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 
 from twinlock.core.keyring import Keyring
 from twinlock.core.proof import Acr, SubjectId
+from twinlock.db.rows import Rows, kept
 from twinlock.db.types import UtcDateTime, database_now, half_a_minute_ago
 from twinlock.sessions.policy import Session
 from twinlock.sessions.tables import session
@@ -190,8 +191,17 @@ def insert_session(tx: Connection, keyring: Keyring, new: Session) -> None:
 
 def get_session(db: Connection, keyring: Keyring, session_id: str) -> Session | None:
     """Return a session, ended ones included; None where its seal is broken."""
-    row = db.execute(GET_SESSION, {"session_id": session_id}).one_or_none()
-    return _sealed(keyring, row)
+    return session_of(keyring, ask_session(db, session_id))
+
+
+def ask_session(db: Connection, session_id: str) -> Rows:
+    """Ask for a session, so that other statements travel with this one."""
+    return kept(db.execute(GET_SESSION, {"session_id": session_id}))
+
+
+def session_of(keyring: Keyring, asked: Rows) -> Session | None:
+    """Return the session that was asked for; None where its seal is broken."""
+    return _sealed(keyring, asked.one_or_none())
 
 
 def get_session_by_cookie(db: Connection, keyring: Keyring, *, digest: bytes) -> Session | None:

@@ -31,6 +31,7 @@ _LAST_SECOND: Final = 253_402_300_799  # of the year 9999, the last that a datet
 _ECDSA: Final = ec.ECDSA(SHA256())
 _NUMBER_BYTES: Final = 32
 _CURVE: Final = "P-256"
+_USUAL_HEADER: Final = 256
 _encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -118,8 +119,15 @@ def claimed_kid(token: str) -> str | None:
     """
     if len(token) > MAX_TOKEN_BYTES:
         return None
+    header = token.partition(".")[0]
+    return (_kid if len(header) <= _USUAL_HEADER else _kid.__wrapped__)(header)
+
+
+@functools.lru_cache(maxsize=64)
+def _kid(text: str) -> str | None:
+    """Return the same of a header alone, which all tokens of one key have in common."""
     try:
-        header = _json_object(from_base64url(token.partition(".")[0]))
+        header = _json_object(from_base64url(text))
     except (ValueError, RecursionError):
         return None
     if header.keys() != _HEADER or header["alg"] != ALGORITHM:
@@ -158,26 +166,38 @@ def verify(
     """
     kid = claimed_kid(token)
     key = keys.get(kid) if kid is not None else None
-    # A key without an algorithm could be meant for any (RFC 8725 section 3.1).
-    if not isinstance(key, ECKey) or key.alg != ALGORITHM or key.curve_name != _CURVE:
+    public = _public(key) if isinstance(key, ECKey) else None
+    if public is None:
         return None
     try:
-        members = _json_object(_signed(token, key))
+        members = _json_object(_signed(token, public))
         claims = _claims(members, issuer=issuer, audience=audience)
         starts_at = _moment(members["nbf"]) if "nbf" in members else claims.issued_at
-    except (InvalidSignature, JoseError, ValueError, RecursionError):
+    except (InvalidSignature, ValueError, RecursionError):
         return None
     if claims.expires_at <= now - leeway:  # RFC 7519 section 4.1.4: "on or after" is too late
         return None
     return claims if max(starts_at, claims.issued_at) <= now + max(leeway, ahead) else None
 
 
-def _signed(token: str, key: ECKey) -> bytes:
+def _public(key: ECKey) -> ec.EllipticCurvePublicKey | None:
+    """Return what verifies with a key, or None if it is not one for ES256 and signatures."""
+    # A key without an algorithm could be meant for any (RFC 8725 section 3.1).
+    if key.alg != ALGORITHM or key.curve_name != _CURVE:
+        return None
+    try:
+        key.check_use("sig")
+        public: ec.EllipticCurvePublicKey = key.get_op_key("verify")
+    except JoseError:
+        return None
+    return public
+
+
+def _signed(token: str, public: ec.EllipticCurvePublicKey) -> bytes:
     """Return what a token in the compact form of JWS says, the signature of which holds.
 
     Raises:
         InvalidSignature: It does not.
-        JoseError: The key is none for signatures.
         ValueError: Not three parts, or one in another spelling than its own.
     """
     words, _, signature = token.rpartition(".")
@@ -187,8 +207,6 @@ def _signed(token: str, key: ECKey) -> bytes:
         raise ValueError("not a signed token")
     r, s = numbers[:_NUMBER_BYTES], numbers[_NUMBER_BYTES:]
     der = encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big"))
-    key.check_use("sig")
-    public: ec.EllipticCurvePublicKey = key.get_op_key("verify")
     public.verify(der, words.encode("ascii"), _ECDSA)
     return from_base64url(payload)
 
