@@ -63,13 +63,11 @@ async def p5(effort: Effort) -> list[Result]:
 
 
 async def p6(effort: Effort) -> list[Result]:
-    with postgres_url("p6") as url:
-        return await growth.measure(
-            rounds=effort.rounds(4, full=12),
-            accounts=effort.rounds(100_000, full=1_000_000),
-            rows=effort.rounds(100_000, full=10_000_000),
-            postgres_url=url,
-        )
+    return await growth.measure(
+        rounds=effort.rounds(3, full=16),
+        accounts=effort.rounds(100_000, full=1_000_000),
+        rows=effort.rounds(100_000, full=10_000_000),
+    )
 
 
 async def p7(effort: Effort) -> list[Result]:
