@@ -6,19 +6,20 @@ the rows, or each row would have to find its page in a file of gigabytes.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psycopg
-from sqlalchemy import Index, Table
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Table
 from sqlalchemy.engine import make_url
-from sqlalchemy.schema import CreateIndex, DropIndex
 
 from twinlock.db.base import metadata
 from twinlock.migrations import tables as _every_table  # noqa: F401 - declares them
+
+Run = Callable[[str], list[Any]]
+"""Runs a statement and returns the rows that it finds."""
 
 _DAY: Final = 86_400
 _FIRST_NAMES: Final = (
@@ -88,6 +89,12 @@ class _Sql:
             )
         return f"generate_series(0, {rows - 1}) AS n(i)"
 
+    def indexes_of(self, table: Table) -> str:
+        """Return what asks for the table's indexes, each with the statement that made it."""
+        if self.is_sqlite:
+            return f"SELECT name, sql FROM sqlite_master WHERE tbl_name = '{table.name}'"
+        return f"SELECT indexname, indexdef FROM pg_indexes WHERE tablename = '{table.name}'"
+
     @property
     def no(self) -> str:
         return "0" if self.is_sqlite else "false"
@@ -111,10 +118,10 @@ def _fill_sqlite(path: Path, present: Sizes, wanted: Sizes) -> None:
     ):
         connection.execute(f"PRAGMA {pragma}")
 
-    def execute(statement: str) -> None:
-        connection.execute(statement)
+    def run(statement: str) -> list[Any]:
+        return connection.execute(statement).fetchall()
 
-    _write(execute, _Sql(is_sqlite=True), present, wanted)
+    _write(run, _Sql(is_sqlite=True), present, wanted)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.close()
 
@@ -126,43 +133,39 @@ def _fill_postgres(url: str, present: Sizes, wanted: Sizes) -> None:
         connection.execute("SET maintenance_work_mem = '1GB'")
         connection.execute("SET synchronous_commit = off")
 
-        def execute(statement: str) -> None:
-            connection.execute(statement.encode())
+        def run(statement: str) -> list[Any]:
+            done = connection.execute(statement.encode())
+            return done.fetchall() if done.description else []
 
-        _write(execute, _Sql(is_sqlite=False), present, wanted)
+        _write(run, _Sql(is_sqlite=False), present, wanted)
         connection.execute("VACUUM ANALYZE")
         connection.execute("CHECKPOINT")
 
 
-def _write(execute: Callable[[str], None], sql: _Sql, present: Sizes, wanted: Sizes) -> None:
+def _write(run: Run, sql: _Sql, present: Sizes, wanted: Sizes) -> None:
     people = wanted.accounts - present.accounts
     for name, columns in _of_accounts(sql, people).items() if people > 0 else ():
-        _insert(execute, sql, metadata.tables[name], columns, people)
+        _insert(run, sql, metadata.tables[name], columns, people)
     for name, rows, columns in (
         ("event", wanted.events - present.events, _of_events),
         ("session", wanted.sessions - present.sessions, _of_sessions),
     ):
         if rows > 0:
-            _insert(execute, sql, metadata.tables[name], columns(sql, rows, wanted.accounts), rows)
+            _insert(run, sql, metadata.tables[name], columns(sql, rows, wanted.accounts), rows)
 
 
-def _insert(
-    execute: Callable[[str], None], sql: _Sql, table: Table, columns: Mapping[str, str], rows: int
-) -> None:
-    dialect = sqlite.dialect() if sql.is_sqlite else postgresql.dialect()  # type: ignore[no-untyped-call]
-    indexes: Iterable[Index] = [index for index in table.indexes if not index.unique]
-    for index in indexes:
-        execute(str(DropIndex(index).compile(dialect=dialect)))
+def _insert(run: Run, sql: _Sql, table: Table, columns: Mapping[str, str], rows: int) -> None:
+    made_by = {name: statement for name, statement in run(sql.indexes_of(table)) if statement}
+    later = [index.name for index in table.indexes if not index.unique]
+    for name in later:
+        run(f'DROP INDEX "{name}"')
     names = ", ".join(f'"{name}"' for name in columns)
-    execute(
+    run(
         f'INSERT INTO "{table.name}" ({names}) SELECT {", ".join(columns.values())} '
         f"FROM {sql.series(rows)}"
     )
-    for index in indexes:
-        compiled = CreateIndex(index).compile(
-            dialect=dialect, compile_kwargs={"literal_binds": True}
-        )
-        execute(str(compiled))
+    for name in later:
+        run(made_by[name])
 
 
 def _of_accounts(sql: _Sql, rows: int) -> dict[str, dict[str, str]]:

@@ -119,18 +119,13 @@ async def _thousand(server: Server, bare: Server) -> list[Result]:
 
 async def _peak(server: Server, requests: list[bytes], replies: list[Reply] | None = None) -> float:
     """Send all requests at once, each on its own connection; return the peak of memory in MiB."""
-    peak = server.resident_mib()
     async with load.connections(server, len(requests)) as opened:
-        calls = [
-            asyncio.create_task(one.request(request))
-            for one, request in zip(opened, requests, strict=True)
-        ]
-        while not all(call.done() for call in calls):
-            peak = max(peak, server.resident_mib())
-            await asyncio.sleep(0.02)  # between two looks at the memory
+        server.forget_peak()
+        calls = [one.request(request) for one, request in zip(opened, requests, strict=True)]
+        found = await asyncio.gather(*calls)
         if replies is not None:
-            replies += [call.result() for call in calls]
-    return peak
+            replies += found
+    return server.peak_mib()
 
 
 def _stranger(number: int, count: int) -> bytes:

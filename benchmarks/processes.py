@@ -46,6 +46,20 @@ class Server:
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * _PAGE_BYTES / 2**20
 
+    def reads(self) -> int:
+        """Return how often it has read from a file or pipe."""
+        told = Path(f"/proc/{self.pid}/io").read_text()
+        return int(told.partition("syscr:")[2].split()[0])
+
+    def forget_peak(self) -> None:
+        """Have the peak of memory begin anew."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def peak_mib(self) -> float:
+        """Return the most memory that was resident at any moment since then."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
     def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
         try:

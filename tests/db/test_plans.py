@@ -15,24 +15,6 @@ from twinlock.testing.installation import migrate
 
 ROWS = 1_500
 
-WHOLE = {
-    "accounts.entries.store._JOINED": "what others narrow down",
-    "accounts.store._ACCOUNT": "what others narrow down",
-    "mail.store._SHOWN": "what others narrow down",
-    "accounts.entries.store.ANY_ENTRY": "the first row, whichever it is",
-    "accounts.entries.store.COUNT_ENTRIES": "an operator's count, of a host's own users",
-    "accounts.search.store.COUNT_CREATED": "stops at a number that the console sets",
-    "accounts.store.COUNT_SCHEMES": "once in ten minutes, over an index that holds nothing else",
-    "devices.store.DELETE_EVERY_DEVICE": "after a backup was restored: all of them",
-    "factors.authenticators.store.COUNT_HOLDERS": "stops at a number that the console sets",
-    "factors.authenticators.store.COUNT_HOLDERS_OF": "stops at a number that the console sets",
-    "factors.recovery_codes.store.DELETE_ALL_CODES": "after a lost key: all of them",
-    "pending.store.DELETE_EVERY_PENDING": "after a backup was restored: all of them",
-    "sessions.store.END_EVERY_SESSION": "after a backup was restored: all of them",
-    "sessions.store.MARK_EVERY_CHANGED": "after a changed policy: all of them",
-}
-"""Statements that mean a whole table; no request of a user runs one."""
-
 STATEMENTS = {statement.name: statement for statement in plans.statements()}
 
 
@@ -66,12 +48,12 @@ def test_a_statement_reads_no_more_than_it_asks_for(database: Database, name: st
 
     found = database.reading(look, STATEMENTS[name])
 
-    if name not in WHOLE:
+    if name not in plans.WHOLE:
         assert found == []
 
 
 def test_every_statement_that_means_a_whole_table_is_there() -> None:
-    assert WHOLE.keys() <= STATEMENTS.keys()
+    assert plans.WHOLE.keys() <= STATEMENTS.keys()
 
 
 def test_a_column_without_an_index_is_told(database: Database) -> None:

@@ -42,6 +42,24 @@ SMALL: Final = frozenset({"signing_key", "installation", "policy"})
 FEW: Final = frozenset({"ix_account_admins", "ix_outbox_due_at"})
 """Partial indexes of few rows, which may be read whole: who is an admin, which mail waits."""
 
+WHOLE: Final = {
+    "accounts.entries.store._JOINED": "what others narrow down",
+    "accounts.store._ACCOUNT": "what others narrow down",
+    "mail.store._SHOWN": "what others narrow down",
+    "accounts.entries.store.ANY_ENTRY": "the first row, whichever it is",
+    "accounts.entries.store.COUNT_ENTRIES": "an operator's count, of a host's own users",
+    "accounts.search.store.COUNT_CREATED": "stops at a number that the console sets",
+    "accounts.store.COUNT_SCHEMES": "once in ten minutes, over an index that holds nothing else",
+    "devices.store.DELETE_EVERY_DEVICE": "after a backup was restored: all of them",
+    "factors.authenticators.store.COUNT_HOLDERS": "stops at a number that the console sets",
+    "factors.authenticators.store.COUNT_HOLDERS_OF": "stops at a number that the console sets",
+    "factors.recovery_codes.store.DELETE_ALL_CODES": "after a lost key: all of them",
+    "pending.store.DELETE_EVERY_PENDING": "after a backup was restored: all of them",
+    "sessions.store.END_EVERY_SESSION": "after a backup was restored: all of them",
+    "sessions.store.MARK_EVERY_CHANGED": "after a changed policy: all of them",
+}
+"""Statements that mean a whole table; no request of a user runs one."""
+
 _BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _OF_ONE_SUBJECT: Final = 4
 
