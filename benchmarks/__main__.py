@@ -67,6 +67,7 @@ async def p6(effort: Effort) -> list[Result]:
         rounds=effort.rounds(3, full=16),
         accounts=effort.rounds(100_000, full=1_000_000),
         rows=effort.rounds(100_000, full=10_000_000),
+        pages=effort.rounds(6, full=30),
     )
 
 
@@ -99,12 +100,14 @@ def main() -> None:
     wanted = [name for name in given.only.upper().split(",") if name] or list(MEASURES)
     prepare_scratch()
     results: list[Result] = []
+    started = time.monotonic()
     for name in wanted:
         begun = time.monotonic()
         found = asyncio.run(MEASURES[name](Effort(given.full)))
         report.print_results(found)
         print(f"  ({name} took {time.monotonic() - begun:.0f} s)", flush=True)
         results += found
+    print(f"  (all took {(time.monotonic() - started) / 60:.1f} min)", flush=True)
     report.print_regressions(results)
     if not given.dry:
         report.keep(results, is_full=given.full)

@@ -20,12 +20,11 @@ from benchmarks.results import Result, middle_half
 from tests.support import plans
 from twinlock.db.engine import Database
 
-_TIMES: Final = 30
 _BIG: Final = re.compile(r"\b(account|subject|authenticator|totp|recovery_code|event|session)\b")
 _FROM_US: Final = {"Sec-Fetch-Site": "same-origin"}
 
 
-async def measure(name: str, house: House) -> list[Result]:
+async def measure(name: str, house: House, *, times: int) -> list[Result]:
     """Open every page of the console, and ask the database for its plan of every statement."""
     with closing(Database(house.url)) as database:
         found = database.reading(_scanning)
@@ -42,7 +41,7 @@ async def measure(name: str, house: House) -> list[Result]:
     ]
     async with load.connections(house.server, 1) as (line,):
         cookie = await _sign_in(line, house)
-        for what, paths in _pages(house).items():
+        for what, paths in _pages(house, times).items():
             taken = [await _open(line, path, cookie) * 1000 for path in paths]
             results.append(
                 Result(
@@ -71,25 +70,25 @@ def _make_admin(tx: Transaction, username: str) -> None:
     )
 
 
-def _pages(house: House) -> dict[str, Iterator[str]]:
+def _pages(house: House, times: int) -> dict[str, Iterator[str]]:
     """Return every page of the console, with other values each time it is opened."""
     people = house.where.people.all
-    subjects = [person.subject for person in people[1 : _TIMES + 1]]
+    subjects = [person.subject for person in people[1 : times + 1]]
 
     def accounts(**asked: str) -> Iterator[str]:
-        for number in range(_TIMES):
+        for number in range(times):
             values = {
                 key: value.format(n=number, hex=f"{number:02x}") for key, value in asked.items()
             }
             yield f"/admin/accounts?{urlencode(values)}"
 
     def events(**asked: str) -> Iterator[str]:
-        for number in range(_TIMES):
+        for number in range(times):
             values = {key: value.format(n=number + 1) for key, value in asked.items()}
             yield f"/admin/events?{urlencode(values)}"
 
     return {
-        "its overview": iter(["/admin"] * _TIMES),
+        "its overview": iter(["/admin"] * times),
         "accounts, and those found by a name or an address": chain(
             accounts(),
             accounts(q="user000{hex}"),
@@ -111,7 +110,7 @@ def _pages(house: House) -> dict[str, Iterator[str]]:
             events(since="2026-03-{n:02d}", until="2026-03-{n:02d}"),
         ),
         "events of an address": chain(events(ip="192.0.2.{n}"), events(ip="203.0.113.{n}")),
-        "mails, keys, policies": iter(["/admin/mail", "/admin/keys", "/admin/policies"] * _TIMES),
+        "mails, keys, policies": iter(["/admin/mail", "/admin/keys", "/admin/policies"] * times),
     }
 
 

@@ -35,19 +35,21 @@ _WITH_HASH: Final = ("a login", "a wrong password", "an unknown name", "a name i
 Job = Callable[[Line], Awaitable[None]]
 
 
-async def measure(*, rounds: int, accounts: int, rows: int) -> list[Result]:
+async def measure(*, rounds: int, accounts: int, rows: int, pages: int) -> list[Result]:
     """Compare an installation of a thousand accounts with grown ones, on both databases."""
-    results = await _measure_on("SQLite", None, rounds=rounds, accounts=accounts, rows=rows)
+    results = await _measure_on(
+        "SQLite", None, rounds=rounds, accounts=accounts, rows=rows, pages=pages
+    )
     with postgres_url("p6", ROOMY) as url:
         if url is not None:
             results += await _measure_on(
-                "PostgreSQL", url, rounds=rounds, accounts=accounts, rows=rows
+                "PostgreSQL", url, rounds=rounds, accounts=accounts, rows=rows, pages=pages
             )
     return results
 
 
 async def _measure_on(
-    name: str, url: str | None, *, rounds: int, accounts: int, rows: int
+    name: str, url: str | None, *, rounds: int, accounts: int, rows: int, pages: int
 ) -> list[Result]:
     with ExitStack() as stack:
         many = Sizes(accounts - _SMALL)
@@ -74,7 +76,7 @@ async def _measure_on(
         for size, house in {f"{_short(_SMALL)} accounts": base, **others}.items():
             results += _names(name, size, house, hash_seconds)
         results += await _pages(name, base, others)
-        results += await console.measure(name, house)
+        results += await console.measure(name, house, times=pages)
     return results
 
 

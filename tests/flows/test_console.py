@@ -1,6 +1,9 @@
 """What the console reads means the same on both databases."""
 
+from ipaddress import ip_network
+
 from fastapi.testclient import TestClient
+from sqlalchemy import event
 
 from tests.support.house import House, bearer, sign_in, token
 from twinlock.core.proof import Acr
@@ -56,3 +59,25 @@ def test_the_console_reads_the_same_everywhere(house: House, client: TestClient)
         new = Policy(Kind.EVERYONE, "", acr, house.now)
         seen = console.preview_policy(new, user, since="", now=house.now)
         assert (seen.accounts, seen.behind) == (2, behind)
+
+
+def test_events_that_are_passed_over_are_not_asked_for_their_names(
+    sqlite_house: House, client: TestClient
+) -> None:
+    """The console looks through some thousand events for an address, and names those it shows."""
+    for number in range(5):
+        sqlite_house.create(f"person{number}")
+        token(client, f"person{number}", "wrong password")
+    parts = sqlite_house.runtime.parts
+    asked: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        asked.append(statement)
+
+    event.listen(parts.database.engine, "before_cursor_execute", note)
+    page = find_events(parts, EventFilter(network=ip_network("203.0.113.0/24")), limit=5)
+    event.remove(parts.database.engine, "before_cursor_execute", note)
+
+    assert page is not None
+    assert page.events == []
+    assert len(asked) == 1

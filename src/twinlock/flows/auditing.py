@@ -169,22 +169,17 @@ def _from_network(
     found: list[Row[Any]] = []
     looked_at = 0
     for _ in range(_CHUNKS):
-        page = _page(
-            db,
-            parts,
-            _rows(db, wanted, subject, before, limit=_AT_ONCE),
-            since=wanted.since,
-            limit=_AT_ONCE,
-        )
-        for row in page.events:
+        rows = _rows(db, wanted, subject, before, limit=_AT_ONCE)
+        events, following = _cut(rows, since=wanted.since, limit=_AT_ONCE)
+        for row in events:
             looked_at += 1
             if _is_from(row.ip, network):
                 found.append(row)
             if len(found) == limit:
                 return EventPage(found, _names(db, parts, found), row.id)
-        if page.next_cursor is None:
+        if following is None:
             return EventPage(found, _names(db, parts, found), None)
-        before = page.next_cursor
+        before = following
     return EventPage(found, _names(db, parts, found), before, looked_at)
 
 
@@ -222,10 +217,17 @@ def _page(
     since: datetime | None,
     limit: int,
 ) -> EventPage:
-    is_full = len(rows) == limit
+    wanted, following = _cut(rows, since=since, limit=limit)
+    return EventPage(wanted, _names(db, parts, wanted), following)
+
+
+def _cut(
+    rows: Sequence[Row[Any]], *, since: datetime | None, limit: int
+) -> tuple[Sequence[Row[Any]], str | None]:
+    """Return the rows that are not too old, and where the list goes on after them."""
     wanted = [row for row in rows if since is None or row.id >= first_id_of(since)]
-    has_more = is_full and len(wanted) == len(rows)
-    return EventPage(wanted, _names(db, parts, wanted), wanted[-1].id if has_more else None)
+    has_more = len(rows) == limit and len(wanted) == len(rows)
+    return wanted, wanted[-1].id if has_more else None
 
 
 def _names(db: Connection, parts: Parts, rows: Sequence[Row[Any]]) -> dict[str, str]:
