@@ -398,6 +398,8 @@ def _add_pages(app: FastAPI, settings: Settings, prefix: str) -> None:
             service=settings.service_name,
             default_language=settings.default_language,
             least_password=settings.password_min_length,
+            lifetimes=settings.lifetimes(),
+            contact=settings.pages_contact,
             prefix=prefix,
             templates=settings.pages_templates,
             stylesheet=settings.pages_stylesheet,

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from fastapi.testclient import TestClient
 
 from tests.factors.suite import code_in
+from tests.pages.browser import Browser
 from tests.pages.gallery import Gallery, Visitor
 from tests.support.house import OPERATOR, Enrolled, House, sign_in
 from twinlock.core.proof import Acr
@@ -111,7 +112,7 @@ def by_passkey(visitor: Visitor, name: str, device: FakeAuthenticator) -> None:
     visitor.send("/login/passkey", answer=answer_of(visitor, device))
 
 
-def answer_of(visitor: Visitor, device: FakeAuthenticator) -> str:
+def answer_of(visitor: Browser, device: FakeAuthenticator) -> str:
     options = visitor.page.text.split('data-options="')[1].split('"')[0]
     return json.dumps(device.get(json.loads(html.unescape(options))))
 

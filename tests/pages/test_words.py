@@ -1,6 +1,7 @@
 """Every language is complete, and the browser chooses."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,44 @@ def test_an_operator_overrides_name_logo_colours_and_single_templates(
         css = next(link for link in links if link.endswith(".css"))
         assert browser.client.get(css).text.endswith("--key:#5b2a86}")
         assert any("/static/logo." in link for link in links)
+
+
+@pytest.mark.parametrize(
+    "contact,shown",
+    [
+        ("help@example.com", 'href="mailto:help@example.com"'),
+        ("https://example.com/help", 'href="https://example.com/help"'),
+        ("+49 30 12345", "<bdi>+49 30 12345</bdi>"),
+        ("javascript:alert(1)", "<bdi>javascript:alert(1)</bdi>"),
+        ('https://x"><b>', "https://x&#34;&gt;&lt;b&gt;"),
+        (None, ""),
+    ],
+)
+def test_help_says_whom_to_ask(sqlite_house: House, contact: str | None, shown: str) -> None:
+    house = sqlite_house.again(pages_contact=contact)
+
+    with house.open():
+        page = Browser(house.client()).open("/login/help").text
+
+    assert shown in page
+    assert ("Help:" in page) is (contact is not None)
+    assert "<b>" not in page
+
+
+def test_pages_say_how_long_something_lasts_here(sqlite_house: House) -> None:
+    house = sqlite_house.again(
+        trusted_device_lifetime=timedelta(hours=12), pending_login_lifetime=timedelta(minutes=3)
+    )
+
+    with house.open():
+        browser = Browser(house.client())
+        browser.open("/login")
+        assert "Remember this device for 12 hours" in browser.text
+        browser.open("/login/totp")
+        assert "ends after 3 minutes or too many tries" in browser.text
+        german = Browser(house.client(), language="de")
+        german.open("/login")
+        assert "12 Stunden lang merken" in german.text
 
 
 def test_a_logo_that_is_no_picture_stops_the_start(sqlite_house: House, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ def security(guide: Guide) -> None:
     bare, name = guide.inside()
     bare.open("/account")
     bare.open("/events")
+    bare.open("/logout")
     bare.send("/logout")
     nowhere, _ = guide.inside(email=None)
     nowhere.open("/account")
@@ -37,7 +38,10 @@ def security(guide: Guide) -> None:
         answer = enrolled.phone.code(guide.house.now)
         again.send("/login/totp", answer=answer, trust_device="yes")
         again.open("/account")
-        del device
+        if device:
+            again.open("/logout")
+            again.send("/logout")
+            again.send("/logout/device")
     for code in enrolled.recovery_codes[:7]:
         spend(guide, name, code)
     rich.open("/account")
@@ -236,6 +240,12 @@ def without_password(guide: Guide) -> None:
     visitor = guide.stranger()
     visitor.open("/login")
     visitor.send("/passkey", answer=answer_of(visitor, device))
+    again = guide.stranger()
+    again.open("/login")
+    again.send("/passkey", answer=answer_of(again, device))
+    again.send("/logout")
+    again.open("/login")
+    again.sign_in(name, "wrong")
     visitor.open("/account")
     visitor.open(next(link for link in visitor.read().links if link.endswith("/remove")))
     visitor.send("/remove")

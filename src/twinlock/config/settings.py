@@ -173,6 +173,14 @@ class Settings(ExplainedSettings):
         group=PAGES,
         example="/etc/twinlock/theme.css",
     )
+    pages_contact: PlainText | None = setting(
+        None,
+        "Where people find help who cannot get in: an e-mail address, a web address or a "
+        "telephone number. The pages for help and for errors show it.",
+        group=PAGES,
+        example="help@example.com",
+        max_length=200,
+    )
     pages_logo: FilePath | None = setting(
         None,
         "The picture in the place of the mark: SVG, PNG or WebP, shown 36 pixels high.",

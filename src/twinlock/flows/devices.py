@@ -174,6 +174,27 @@ class TrustedDevices:
         self._parts.marks.bump(ended)
         return count
 
+    def forget(self, cookie: str, caller: Caller, *, now: datetime) -> None:
+        """Trust the browser that shows its cookie no more; a cookie that says nothing is nothing.
+
+        It needs no session: whoever has the cookie gives up what it is good for.
+        """
+        presented = _parse(cookie)
+        if presented is not None:
+            ended = self._parts.database.transaction(self._forget, presented, caller, now=now)
+            self._parts.marks.bump(ended)
+
+    def _forget(
+        self, tx: Connection, presented: "_Presented", caller: Caller, *, now: datetime
+    ) -> Sequence[str]:
+        device = devices.get_device(tx, self._parts.keyring, presented.id)
+        if device is None or not compare_digest(presented.digest, device.cookie_digest):
+            return []
+        if not devices.delete_device(tx, device.id, subject=device.subject):
+            return []
+        self._record(tx, EventType.DEVICE_REVOKED, device.subject, device.id, caller, now=now)
+        return sessions.end_sessions_of_acr(tx, device.subject, acr=Acr.AAL1, kept="", now=now)
+
     def _stale(self, user: User, *, now: datetime) -> StepUpRequired | None:
         fresh: timedelta = self._parts.lifetimes.fresh
         return None if user.is_fresh(fresh, now=now) else StepUpRequired(Acr.AAL1, fresh)

@@ -19,6 +19,8 @@ LANGUAGE: Final = "__Host-twinlock-language"
 """The language that was chosen in this browser."""
 STEPS: Final = "__Host-twinlock-steps"
 """Since when this browser goes through what to do after somebody else was in the account."""
+WAY: Final = "__Host-twinlock-way"
+"""That the last sign-in in this browser was by a passkey alone; not whose."""
 NOTE: Final = "__Host-twinlock-note"
 """Which change the next page tells of."""
 

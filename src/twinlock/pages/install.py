@@ -37,6 +37,7 @@ from twinlock.pages.admin import policies as admin_policies
 from twinlock.pages.assets import Assets
 from twinlock.pages.routes import HEADERS, error_page
 from twinlock.pages.shown import STATE, Pages
+from twinlock.sessions.policy import Lifetimes
 from twinlock.web.headers import with_missing
 
 _MODULES = (
@@ -74,6 +75,8 @@ def install_pages(
     *,
     service: str,
     least_password: int,
+    lifetimes: Lifetimes,
+    contact: str | None = None,
     default_language: str = SOURCE,
     prefix: str = "",
     templates: Path | None = None,
@@ -84,6 +87,8 @@ def install_pages(
 
     Args:
         least_password: Characters that a new password has at least.
+        lifetimes: What pages say of how long something lasts.
+        contact: Where people get help: an address, a number, a page.
         default_language: For browsers that ask for none of ours.
         templates: A folder whose templates stand in for ours of the same name.
         stylesheet: Follows our own, and may set any token anew.
@@ -97,6 +102,8 @@ def install_pages(
         service,
         assets,
         least_password=least_password,
+        lifetimes=lifetimes,
+        contact=contact,
         default_language=default_language,
         overrides=templates,
         prefix=prefix,

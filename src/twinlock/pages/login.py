@@ -1,4 +1,4 @@
-"""``/login``: the page that asks for the password, and the pages that ask for the second factor."""
+"""``/login``: the password, and the pages that ask for the second factor."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,6 @@ from twinlock.flows.outcomes import (
     SignedIn,
     Throttled,
 )
-from twinlock.flows.passkey_login import PasskeyAsked
 from twinlock.pages import cookies, credentials
 from twinlock.pages.enrollment import lead_there
 from twinlock.pages.forms import Form, form_secret, form_token, has_form_token
@@ -29,6 +28,7 @@ from twinlock.pages.paths import HOME, own_path, with_query
 from twinlock.pages.replies import denied, let_in, minutes, see_other, throttled
 from twinlock.pages.routes import page_router
 from twinlock.pages.shown import page, safe_methods
+from twinlock.pages.sign_in import sign_in_page
 from twinlock.pages.visitor import signed_in
 from twinlock.web.deps import From, Now, Running, TrustedDevice
 from twinlock.web.password_step import Submitted, submit_password
@@ -92,10 +92,7 @@ async def show_sign_in(request: Request, runtime: Running, now: Now) -> Response
     there = own_path(request.query_params.get("next"))
     if await signed_in(request) is not None:
         return see_other(there or runtime.prefix + HOME)
-    asked = await runtime.workers.run(runtime.passkey_login.begin, now=now)
-    return sign_in_page(
-        request, runtime, there, asked=asked if isinstance(asked, PasskeyAsked) else None
-    )
+    return await sign_in_page(request, runtime, there, now=now)
 
 
 @pages.post("")
@@ -111,9 +108,9 @@ async def sign_in(
     there = own_path(form.text("next"))
     name = form.text("username")[:_MAX_NAME]
     remembers = form.text("trust_device") == "yes"
-    again = partial(sign_in_page, request, runtime, there, name=name, remembers=remembers)
+    again = partial(sign_in_page, request, runtime, there, now=now, name=name, remembers=remembers)
     if not has_form_token(request, form):
-        return again(status=403, error="stale")
+        return await again(status=403, error="stale")
     submitted = Submitted(name, form.text("password")[: _MAX_PASSWORD + 1])
     asked = LoginRequest(caller, Transport.COOKIE, may_enroll=True, device=device)
     match await submit_password(runtime, submitted, asked, now=now):
@@ -122,17 +119,18 @@ async def sign_in(
         case SecondFactorRequired() as required:
             return _second_step(runtime, required, there, remembers=remembers)
         case Throttled() as wait:
-            return throttled(again(status=429, error="wait", minutes=minutes(wait)), wait)
+            shown = await again(status=429, error="wait", minutes=minutes(wait))
+            return throttled(shown, wait)
         case EnrollmentRequired() as required:
             return lead_there(request, runtime, required, there)
         case Denied():
-            return denied(again(status=401, error="denied"))
+            return denied(await again(status=401, error="denied"))
 
 
 @pages.get("/help")
-async def show_help(request: Request) -> HTMLResponse:
-    """Say what to do without any second factor; nothing is reset from here."""
-    return page(request, "login/help.html")
+async def show_help(request: Request, runtime: Running) -> HTMLResponse:
+    """Say what to do without a password or any second factor; nothing is reset from here."""
+    return page(request, "login/help.html", can_recover=runtime.parts.mail is not None)
 
 
 @pages.get("/{method}")
@@ -278,40 +276,6 @@ async def _throttled_answer(
         request, runtime, begun, method, there, status=429, error="denied", options=options
     )
     return throttled(again, wait)
-
-
-def sign_in_page(
-    request: Request,
-    runtime: Runtime,
-    there: str | None,
-    *,
-    status: int = 200,
-    error: str | None = None,
-    name: str = "",
-    remembers: bool = False,
-    minutes: int = 0,
-    asked: PasskeyAsked | None = None,
-) -> HTMLResponse:
-    """Ask for the password, or for a passkey alone."""
-    secret = form_secret(request)
-    response = page(
-        request,
-        "login/sign_in.html",
-        status=status,
-        csrf=form_token(runtime, secret),
-        next=there or "",
-        error=error,
-        can_recover=runtime.parts.mail is not None,
-        can_register=runtime.registration.is_enabled,
-        name=name,
-        passkey_login=asked.handle if asked else "",
-        options=credentials.written(asked.options if asked else None),
-        minutes=minutes,
-        can_remember=True,
-        remembers=remembers,
-    )
-    keep(response, secret)
-    return response
 
 
 def _answer_page(

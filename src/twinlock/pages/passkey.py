@@ -7,13 +7,12 @@ from fastapi import Request, Response
 from twinlock.flows.admission import Request as LoginRequest
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, SignedIn, Throttled
-from twinlock.flows.passkey_login import PasskeyAsked
 from twinlock.pages.credentials import credential_in
 from twinlock.pages.forms import Form, has_form_token
-from twinlock.pages.login import sign_in_page
 from twinlock.pages.paths import own_path, with_query
 from twinlock.pages.replies import let_in, minutes, see_other, throttled
 from twinlock.pages.routes import page_router
+from twinlock.pages.sign_in import remember_passkey, sign_in_page
 from twinlock.web.deps import From, Now, Running
 
 pages = page_router(prefix="/passkey")
@@ -39,16 +38,15 @@ async def sign_in(
     )
     match outcome:
         case SignedIn() as done:
-            return await let_in(request, runtime, done, there)
+            return remember_passkey(await let_in(request, runtime, done, there))
         case Throttled() as wait:
-            asked = await runtime.workers.run(runtime.passkey_login.begin, now=now)
-            shown = sign_in_page(
+            shown = await sign_in_page(
                 request,
                 runtime,
                 there,
+                now=now,
                 status=429,
                 error="wait",
-                asked=asked if isinstance(asked, PasskeyAsked) else None,
                 minutes=minutes(wait),
             )
             return throttled(shown, wait)

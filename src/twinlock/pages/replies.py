@@ -66,7 +66,10 @@ async def let_in(
     is_bare = signed_in.context.acr is not Acr.AAL1 or signed_in.device is None
     if signed_in.enrollment_due is not None and is_bare:
         on = with_query(f"{runtime.prefix}/factors/new", next=on)
-    return with_session(runtime, see_other(on), signed_in)
+    response = with_session(runtime, see_other(on), signed_in)
+    if cookies.read(request, cookies.WAY) is not None:
+        cookies.forget(response, cookies.WAY)  # a passkey alone sets it anew
+    return response
 
 
 def denied(response: Response) -> Response:

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from twinlock.core.errors import DatabaseUnavailableError, TwinlockError
+from twinlock.core.secrets import new_id
 from twinlock.pages.forms import StaleFormError
 from twinlock.pages.shown import page
 from twinlock.web.headers import encoded, with_missing
@@ -78,8 +79,10 @@ class PageRoute(APIRoute):
             except (HTTPException, RequestValidationError, TwinlockError) as error:
                 response = error_page(request, error)
             except Exception as error:
-                log.exception("request_failed", extra={"error": type(error).__name__})
-                response = _error(request, "errors/broken.html", 500)
+                reference = new_id()[:8]
+                told = {"error": type(error).__name__, "reference": reference}
+                log.exception("request_failed", extra=told)
+                response = _error(request, "errors/broken.html", 500, reference=reference)
             response.raw_headers[:] = with_missing(response.raw_headers, HEADERS)
             return response
 

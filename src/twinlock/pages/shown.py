@@ -1,12 +1,13 @@
 """Turning an outcome into a page: templates, words, times and theme of one installation."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from babel.dates import format_datetime, format_skeleton
 from babel.numbers import format_decimal, format_percent
+from babel.units import format_unit
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, pass_context
@@ -17,6 +18,7 @@ from twinlock.pages import cookies, texts
 from twinlock.pages.assets import Assets
 from twinlock.pages.browsers import Device, device_of
 from twinlock.pages.paths import own_path, with_query
+from twinlock.sessions.policy import Lifetimes
 
 TEMPLATES: Final = Path(__file__).with_name("templates")
 STATE: Final = "twinlock_pages"
@@ -85,6 +87,8 @@ class Pages:
         assets: Assets,
         *,
         least_password: int,
+        lifetimes: Lifetimes,
+        contact: str | None = None,
         default_language: str = SOURCE,
         overrides: Path | None = None,
         prefix: str = "",
@@ -93,6 +97,8 @@ class Pages:
 
         Args:
             least_password: Characters that a new password has at least.
+            lifetimes: What pages say of how long something lasts.
+            contact: Where people get help: an address, a number, a page.
             default_language: For browsers that ask for none of ours.
             overrides: A folder whose templates stand in for ours of the same name.
             prefix: What the paths of all pages begin with.
@@ -101,6 +107,8 @@ class Pages:
         self._prefix = prefix
         self.assets = assets
         self._least_password = least_password
+        self._lifetimes = lifetimes
+        self._contact = contact
         self._default_language = default_language
         own = FileSystemLoader(TEMPLATES)
         loader = ChoiceLoader([FileSystemLoader(overrides), own]) if overrides else own
@@ -122,6 +130,7 @@ class Pages:
         self._env.filters["number"] = _number
         self._env.filters["percent"] = _percent
         self._env.filters["device"] = _device
+        self._env.filters["lasting"] = _lasting
         texts.catalogues()
 
     def language(self, request: Request) -> str:
@@ -146,6 +155,8 @@ class Pages:
             {
                 "service": self.service,
                 "least": self._least_password,
+                "lifetimes": self._lifetimes,
+                "contact": self._contact,
                 "language": language,
                 "is_rtl": language in RIGHT_TO_LEFT,
                 "language_name": LANGUAGES[language],
@@ -229,6 +240,15 @@ def _number(context: Context, number: int) -> str:
 def _percent(context: Context, share: float, digits: int = 0) -> str:
     pattern = "#,##0" + ("." + "#" * digits if digits else "") + "%"
     return format_percent(share, format=pattern, locale=context["language"])
+
+
+@pass_context
+def _lasting(context: Context, time: timedelta) -> str:
+    """Say how long it is in the largest unit of which it is whole."""
+    units = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+    total = int(time.total_seconds())
+    seconds, unit = next(one for one in units if total % one[0] == 0)
+    return str(format_unit(total // seconds, f"duration-{unit}", locale=context["language"]))
 
 
 def _device(user_agent: str | None) -> Device:

@@ -59,6 +59,11 @@ def clear_session(response: Response) -> None:
     response.headers["Clear-Site-Data"] = '"cache", "storage"'
 
 
+def clear_device(response: Response) -> None:
+    """Take from a browser what made it a trusted device."""
+    response.delete_cookie(DEVICE, path="/", secure=True, httponly=True, samesite="lax")
+
+
 def _set(response: Response, name: str, value: str, *, max_age: timedelta) -> None:
     response.set_cookie(
         name,

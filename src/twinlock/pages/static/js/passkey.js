@@ -6,6 +6,8 @@ const readNew = (o) => ({
   ...o, challenge: bytes(o.challenge), user: { ...o.user, id: bytes(o.user.id) },
   excludeCredentials: listed(o.excludeCredentials),
 });
+const shown = Date.now();
+const otherWay = () => document.querySelector("[data-instead]")?.setAttribute("open", "");
 let waiting = new AbortController();
 
 async function ask(form, mediation) {
@@ -26,12 +28,14 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
   const failed = (error) => {
     if (error.name === "AbortError") return;
     button.removeAttribute("aria-busy");
+    otherWay();
     said.textContent = error.name === "InvalidStateError" ? form.dataset.known
       : error.name === "NotAllowedError" ? form.dataset.cancelled : form.dataset.failed;
   };
   if (!window.PublicKeyCredential?.prototype.toJSON) {
     button.disabled = true;
     said.textContent = form.dataset.unsupported;
+    otherWay();
     continue;
   }
   form.addEventListener("submit", (event) => {
@@ -40,6 +44,11 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
     ask(form, "optional").catch(failed);
   });
   if (!form.hasAttribute("data-autofill")) continue;
+  // A challenge lasts five minutes: whoever comes back later, and has typed nothing, gets a new one.
+  document.addEventListener("visibilitychange", () => {
+    const typed = [...document.querySelectorAll("#username, #password")].some((field) => field.value);
+    if (!document.hidden && !typed && Date.now() - shown > 240_000) location.replace(form.dataset.again);
+  });
   PublicKeyCredential.isConditionalMediationAvailable?.()
     .then((yes) => yes && ask(form, "conditional")).catch(() => {});
 }
