@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,18 @@ def crew() -> Iterator[Crew]:
     crew.end()
 
 
+@contextmanager
+def no_deadlock(server: PostgresServer) -> Iterator[None]:
+    """Nobody may wait for who waits for him: repeated, it would be right, and a second late."""
+    log = server.folder / "log"
+    before = log.stat().st_size
+    yield
+    with log.open("rb") as lines:
+        lines.seek(before)
+        found = lines.read().decode("utf-8", "replace")
+    assert "deadlock detected" not in found, found
+
+
 Open = Callable[..., Stage]
 
 
@@ -83,6 +95,7 @@ def open_stage(request: pytest.FixtureRequest, crew: Crew, tmp_path: Path) -> It
         else:
             server = request.getfixturevalue("postgres_server")
             assert isinstance(server, PostgresServer)
+            running.enter_context(no_deadlock(server))
             name = server.create_database(template=request.getfixturevalue("migrated_postgres"))
             running.callback(server.drop_database, name)
             url = server.url(name)

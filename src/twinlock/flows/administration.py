@@ -336,13 +336,14 @@ class Administration:
             self._record(tx, EventType.ACCOUNT_ENABLED, account.subject, caller, now=now)
         return done
 
-    def _delete(self, tx: Connection, account: Account, caller: Caller, *, now: datetime) -> _Done:
+    def _delete(
+        self, tx: Connection, account: Account, caller: Caller, *, now: datetime
+    ) -> _Done | Refused:
         if ADMIN in account.roles:
             installation.lock_admins(tx)
-        self._counting.unlock(tx, account.subject)
         done = self._advance(tx, account, now=now)
         if isinstance(done, Refused):
-            raise UndoneError(done)  # its counts stay
+            return done
         self._changes.remove_every_factor(tx, account)
         subjects.close(tx, account.subject, now=now)
         accounts.delete_account(tx, account.host_id)

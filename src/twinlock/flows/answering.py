@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from twinlock.accounts.directory import Account
 from twinlock.accounts.password_check import shown_earlier
+from twinlock.accounts.subjects import store as subjects
 from twinlock.audit.events import Caller
 from twinlock.core.proof import Reason, Rejected, TwoFactors
 from twinlock.core.secrets import digest
@@ -123,6 +124,7 @@ class Answering:
         *,
         now: datetime,
     ) -> Admitted | EnrollmentRequired | Denied:
+        subjects.hold(tx, account.subject, seen=account.generation)
         factors = self._verifying.factors_of(tx, account)
         if not isinstance(factors, Authenticators) or begun.proven_at is None:
             return self._admission.deny(

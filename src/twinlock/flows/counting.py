@@ -302,11 +302,8 @@ class Counting:
         store.forget(tx, self._digest("strangers", self._digest("subject", subject)))
 
     def forget(self, tx: Connection, subject: SubjectId) -> None:
-        """Forget what was familiar to an account that is deleted, and is unlocked already.
-
-        A sign-in gives its try back before it writes its account's row: whoever deletes both
-        takes them in the same order, or the two would wait for each other.
-        """
+        """Forget what was counted and familiar, when an account is deleted."""
+        self.unlock(tx, subject)
         store.forget_familiar(tx, subject)
 
     def _second_factor_key(self, subject: SubjectId) -> bytes:

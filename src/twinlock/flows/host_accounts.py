@@ -220,7 +220,6 @@ class HostChanges:
         return noted
 
     def _close(self, tx: Connection, account: Account, *, now: datetime) -> list[str]:
-        self._counting.unlock(tx, account.subject)
         noted = self._end_all(tx, account, now=now)
         self._changes.remove_every_factor(tx, account)
         subjects.close(tx, account.subject, now=now)

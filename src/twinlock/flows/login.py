@@ -21,6 +21,7 @@ from twinlock.accounts.subjects import store as subjects
 from twinlock.audit.events import Caller
 from twinlock.core.clock import in_order
 from twinlock.core.proof import (
+    NOBODY,
     NoSecondFactor,
     PasswordAndDevice,
     PasswordOnly,
@@ -177,28 +178,37 @@ class Login:
             if ready.reason is not Reason.AWAITS_ENROLLMENT or seen.account is None:
                 return self._deny_password(tx, seen, ready, request.caller, now=now)
             return self._await_enrollment(tx, seen, seen.account, request, now=now)
-        self._parts.accounts.write_subject(tx, ready.account, now=now)
+        is_held = self._hold(tx, ready.account, now=now)
         self._counting.give_back(tx, seen.tries)
         if isinstance(ready.factors, NoSecondFactor):
             proof = PasswordOnly(ready.password, ready.factors)
             return self._admission.admit(tx, ready.account, proof, request, now=now)
-        known = self._recognise(tx, ready, request, now=now)
+        known = self._recognise(tx, ready, request, is_held=is_held, now=now)
         if isinstance(known, Recognised):
             device = PasswordAndDevice(ready.password, known.device.id)
             return self._admission.admit(
                 tx, ready.account, device, request, cookie=known.cookie, now=now
             )
+        if not is_held:
+            changed = Rejected(Reason.CHANGED_MEANWHILE)
+            return self._deny_password(tx, seen, changed, request.caller, now=now)
         asked = self._ask_second_factor(tx, ready, ready.factors, request, now=now)
         return asked if known is None else _Asked(asked, known.ended)
 
+    def _hold(self, tx: Connection, account: Account, *, now: datetime) -> bool:
+        """Hold the account's row before any other of its rows; False when it moved on.
+
+        That of an account which nobody has signed in to yet is written.
+        """
+        self._parts.accounts.write_subject(tx, account, now=now)
+        return subjects.lock(tx, account.subject, seen=account.generation)
+
     def _recognise(
-        self, tx: Connection, ready: Ready, request: Request, *, now: datetime
+        self, tx: Connection, ready: Ready, request: Request, *, is_held: bool, now: datetime
     ) -> Recognised | Copied | None:
         """Look whether a trusted device stands for the second factor."""
         account = ready.account
-        if request.device is None or not subjects.lock(
-            tx, account.subject, seen=account.generation
-        ):
+        if request.device is None or not is_held:
             return None
         return self._devices.recognise(tx, account, request.device, request.caller, now=now)
 
@@ -287,8 +297,9 @@ class Login:
         *,
         now: datetime,
     ) -> Admitted | EnrollmentRequired | Denied:
+        self._parts.accounts.write_subject(tx, ready.account, now=now)
+        subjects.hold(tx, ready.account.subject, seen=ready.account.generation)
         if isinstance(ready.factors, NoSecondFactor):
-            self._parts.accounts.write_subject(tx, ready.account, now=now)
             self._counting.give_back(tx, seen.tries)
             alone = PasswordOnly(ready.password, ready.factors)
             return self._admission.admit(tx, ready.account, alone, request, now=now)
@@ -316,10 +327,6 @@ class Login:
         now: datetime,
     ) -> SecondFactorRequired | Denied:
         account = ready.account
-        if not subjects.lock(tx, account.subject, seen=account.generation):
-            return self._admission.deny(
-                tx, account, Reason.CHANGED_MEANWHILE, request.caller, "password", now=now
-            )
         handle = new_secret()
         lifetime = self._parts.lifetimes.pending_login
         begun = Pending(
@@ -378,6 +385,7 @@ class Login:
         *,
         now: datetime,
     ) -> Denied:
+        subjects.hold(tx, NOBODY, seen=0)  # as a wrong code holds its account's
         was_right = rejected.reason is Reason.THROTTLED
         owner = seen.account if was_right else None
         mailing.warn_of_wrong_code(tx, self._parts, owner, seen.name, now=now)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from twinlock.accounts.directory import Account
+from twinlock.accounts.subjects import store as subjects
 from twinlock.audit.events import Caller
 from twinlock.core.errors import SealBrokenError
 from twinlock.core.proof import NOBODY, Reason, Rejected, Verified, VerifiedPasskey
@@ -176,6 +177,11 @@ class PasskeyLogin:
         now: datetime,
     ) -> Admitted | Denied:
         account = counted.account
+        subjects.hold(
+            tx,
+            account.subject if account else NOBODY,
+            seen=account.generation if account else 0,
+        )
         verified = self._verify(tx, passkeys, begun, counted, answer, request.caller, now=now)
         if isinstance(verified, Rejected) or account is None:
             reason = verified.reason if isinstance(verified, Rejected) else Reason.WRONG

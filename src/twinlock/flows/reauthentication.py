@@ -313,6 +313,8 @@ class Reauthentication:
     ) -> SteppedUp | Denied:
         if isinstance(outcome, Rejected):
             return self._deny(tx, user, outcome, caller, PASSWORD, now=now)
+        account = counted.account
+        subjects.hold(tx, account.subject, seen=account.generation)
         self._counting.give_back(tx, counted.tries)
         return self._step_up(tx, user, counted.begun, outcome.verified, caller, cookie, now=now)
 
@@ -328,6 +330,8 @@ class Reauthentication:
         *,
         now: datetime,
     ) -> SteppedUp | Denied:
+        account = counted.account
+        subjects.hold(tx, account.subject, seen=account.generation)
         checked = self._verifying.verify(
             tx, counted.factors, method, counted.begun, answer, counted.taken, caller, now=now
         )

@@ -1,6 +1,8 @@
 """All SQL of the subject: the one row that everything about an account hangs on.
 
-Whoever changes several rows of an account changes this one first, in the same transaction.
+Whoever changes several rows of an account changes or locks this one first, in the same
+transaction: no two of them then wait for each other, whatever rows come after. Only who counts a
+try holds a count without it, and then takes nothing but the pending row that the try is for.
 """
 
 from collections.abc import Sequence
@@ -24,13 +26,13 @@ TOUCH_SUBJECT = (
     .values(signed_in_at=bindparam("moment", type_=UtcDateTime()))
 )
 LOCK_SUBJECT = (
-    update(subject)
+    select(subject.c.id)
     .where(
         subject.c.id == bindparam("subject_id"),
         subject.c.generation == bindparam("seen"),
         subject.c.closed_at.is_(None),
     )
-    .values(generation=subject.c.generation)
+    .with_for_update(key_share=True)  # as an UPDATE would; SQLite's writers are alone anyway
 )
 CHANGE_SUBJECT = (
     update(subject)
@@ -90,7 +92,13 @@ def touch(tx: Connection, subject_id: SubjectId, *, seen: int, now: datetime) ->
 
 def lock(tx: Connection, subject_id: SubjectId, *, seen: int) -> bool:
     """Hold the row that all writers of an account share; False when its generation moved on."""
-    return tx.execute(LOCK_SUBJECT, {"subject_id": subject_id, "seen": seen}).rowcount == 1
+    params = {"subject_id": subject_id, "seen": seen}
+    return tx.execute(LOCK_SUBJECT, params).first() is not None
+
+
+def hold(tx: Connection, subject_id: SubjectId, *, seen: int) -> None:
+    """Hold the same row, for who asks only at the end whether its generation moved on."""
+    tx.execute(LOCK_SUBJECT, {"subject_id": subject_id, "seen": seen})
 
 
 def change(
