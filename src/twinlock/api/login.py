@@ -21,20 +21,27 @@ from twinlock.flows.outcomes import (
     Throttled,
 )
 from twinlock.web.deps import (
-    OWN_SITE,
-    BeginsStep,
-    From,
-    Now,
-    Running,
     caller,
     refuse_cookie_to_guest,
+    refuse_other_sites,
+    sign_in_step,
 )
 from twinlock.web.password_step import Submitted, submit_password
 from twinlock.web.problems import login_denied, problem, too_many_tries
 from twinlock.web.routes import TwinlockRoute, router
 from twinlock.web.runtime import runtime_of
 
-api = router(prefix="/login", tags=["login"], dependencies=[OWN_SITE], responses=SIGN_IN_PROBLEMS)
+
+class LoginRoute(TwinlockRoute):
+    """A route of sign-ins, which no other site's page may send."""
+
+    def answer_early(self, request: HttpRequest) -> Response | None:
+        """Refuse other sites, before the body is read."""
+        refuse_other_sites(request)
+        return super().answer_early(request)
+
+
+api = router(LoginRoute, prefix="/login", tags=["login"], responses=SIGN_IN_PROBLEMS)
 
 
 class LoginIn(BaseModel):
@@ -119,11 +126,14 @@ class AnswerIn(BaseModel):
     transport: Transport = Transport.BEARER
 
 
-class PasswordRoute(TwinlockRoute):
+class PasswordRoute(LoginRoute):
     """A route that takes passwords, and turns a flood of them away unread."""
 
     def answer_early(self, request: HttpRequest) -> Response | None:
         """Refuse whom `submit_password` would: who finds no place, or a network that is full."""
+        early = super().answer_early(request)
+        if early is not None:
+            return early
         runtime = runtime_of(request)
         runtime.hash_pool.require_place()
         throttled = runtime.login.turn_away(
@@ -135,9 +145,9 @@ class PasswordRoute(TwinlockRoute):
 async def log_in(
     http: HTTPConnection,
     body: LoginIn,
-    step: BeginsStep,
 ) -> Response | BaseModel:
     """Sign in with a password; an account with a second factor is asked for it next."""
+    step = sign_in_step(http)
     refuse_cookie_to_guest(http, body.transport)
     submitted = Submitted(body.username, body.password)
     runtime = step.runtime
@@ -172,9 +182,9 @@ async def submit_answer(
     method: str,
     http: HTTPConnection,
     body: AnswerIn,
-    step: BeginsStep,
 ) -> Response | BaseModel:
     """Answer the second-factor prompt of a pending login."""
+    step = sign_in_step(http)
     refuse_cookie_to_guest(http, body.transport)
     runtime = step.runtime
     request = Request(
@@ -199,14 +209,13 @@ async def submit_answer(
 
 
 @api.post("/{method}/begin", response_model=MethodOut, response_model_exclude_none=True)
-async def begin_again(
-    method: str, body: BeginIn, runtime: Running, caller: From, now: Now
-) -> Response | BaseModel:
+async def begin_again(method: str, http: HTTPConnection, body: BeginIn) -> Response | BaseModel:
     """Ask for fresh options of a method, or for a code by mail; the counts stay.
 
     What was asked for before is void.
     """
-    offered = await runtime.workers.run(
-        runtime.answering.begin_again, body.login, method, caller, now=now
+    step = sign_in_step(http)
+    offered = await step.runtime.workers.run(
+        step.runtime.answering.begin_again, body.login, method, step.caller, now=step.now
     )
     return begun_again(offered)
