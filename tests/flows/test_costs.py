@@ -1,7 +1,7 @@
 """What a login costs in statements, transactions, hashes and thread hops: counts, no times."""
 
 import contextlib
-import threading
+import contextvars
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ from tests.support.house import (
     begin_login,
     sign_in,
 )
+from twinlock.db.engine import Database
 from twinlock.testing.authenticator import FakeAuthenticator
 from twinlock.web.hash_pool import Place
 from twinlock.web.work import Workers
@@ -52,31 +53,49 @@ def costs(house: House, enrolled: Enrolled, monkeypatch: pytest.MonkeyPatch) -> 
     house.runtime.sight.close()  # the poll's statements are nobody's request
     costs = Costs()
 
-    def is_flows() -> bool:
-        return threading.current_thread().name.startswith("twinlock-db")  # upkeep has its own
-
     def note_statement(*arguments: Any) -> None:
-        if is_flows():
+        if is_flows.get():
             costs.statements.append(arguments[2])
 
-    def note_commit(connection: object) -> None:
-        costs.commits += is_flows()
+    def counting_commits(run: Callable[..., Any]) -> Callable[..., Any]:
+        def count(self: Database, *arguments: Any, **options: Any) -> Any:
+            done = run(self, *arguments, **options)
+            costs.commits += is_flows.get()
+            return done
+
+        return count
 
     def counted(run: Callable[..., Any], name: str) -> Callable[..., Any]:
-        async def count(self: object, *arguments: Any, **options: Any) -> Any:
+        async def count(
+            self: object, work: Callable[..., Any], *arguments: Any, **options: Any
+        ) -> Any:
             setattr(costs, name, getattr(costs, name) + 1)
-            return await run(self, *arguments, **options)
+            return await run(self, _as_a_flow(work), *arguments, **options)
 
         return count
 
     monkeypatch.setattr(Workers, "run", counted(Workers.run, "hops"))
     monkeypatch.setattr(Place, "run", counted(Place.run, "hashes"))
+    monkeypatch.setattr(Database, "_run_writing", counting_commits(Database._run_writing))
     engine = house.database.engine
     event.listen(engine, "before_cursor_execute", note_statement)
-    event.listen(engine, "commit", note_commit)
     yield costs
     event.remove(engine, "before_cursor_execute", note_statement)
-    event.remove(engine, "commit", note_commit)
+
+
+is_flows = contextvars.ContextVar("is_flows", default=False)
+"""Whose statements run: by their thread it cannot be told, as threads write for each other."""
+
+
+def _as_a_flow(work: Callable[..., Any]) -> Callable[..., Any]:
+    def marked(*arguments: Any, **options: Any) -> Any:
+        before = is_flows.set(True)
+        try:
+            return work(*arguments, **options)
+        finally:
+            is_flows.reset(before)
+
+    return marked
 
 
 def sign_in_at_token(house: House, client: TestClient, enrolled: Enrolled) -> dict[str, Any]:

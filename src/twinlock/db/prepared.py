@@ -178,25 +178,23 @@ class PreparedConnection(Connection):
         """Execute *statement* as SQLAlchemy does."""
         if parameters is None:
             parameters = {}
-        if not options and isinstance(parameters, dict) and self._is_ordinary():
-            prepared = self._find(statement, parameters)
+        is_ordinary = (
+            self.is_at_work
+            and not options
+            and isinstance(parameters, dict)
+            and self._nested_transaction is None
+            and not (self._has_events or self.engine._has_events or self.dialect._has_events)
+        )
+        if is_ordinary:
+            key = statement, tuple(parameters)
+            prepared = self._statements.get(key) or self._prepare(key)
             if prepared is not None:
                 return cast("CursorResult[Any]", self._run(prepared, parameters))
         self._send_waiting()
         return super().execute(statement, parameters or None, **options)
 
-    def _is_ordinary(self) -> bool:
-        return (
-            self.is_at_work
-            and self._nested_transaction is None
-            and not (self._has_events or self.engine._has_events or self.dialect._has_events)
-        )
-
-    def _find(self, statement: Executable, parameters: Mapping[str, Any]) -> "_Prepared | None":
-        key = statement, tuple(parameters)
-        if key in self._statements:
-            return self._statements[key]
-        if len(self._statements) >= _MAX_STATEMENTS:
+    def _prepare(self, key: tuple[Executable, tuple[str, ...]]) -> "_Prepared | None":
+        if key in self._statements or len(self._statements) >= _MAX_STATEMENTS:
             return None
         prepared = self._statements[key] = _prepare(*key, self.dialect)
         return prepared
@@ -207,16 +205,15 @@ class PreparedConnection(Connection):
             awaited = self._put(self._wire, prepared, parameters)
             if awaited is not None:
                 return awaited
-        values = prepared.values_of(parameters)
-        cursor = self._driver.cursor()
+        values: Any = prepared.listed(parameters)
+        if not prepared.is_positional:
+            values = dict(zip(prepared.names, values, strict=True))
         try:
-            cursor.execute(prepared.sql, values)
+            cursor = self._driver.execute(prepared.sql, values)
             rows = prepared.rows_of(cursor.fetchall()) if prepared.returns_rows else []
-            count = cursor.rowcount
-            cursor.close()
+            return Rows(rows, cursor.rowcount)
         except self._errors as error:
-            self._handle_dbapi_exception(error, prepared.sql, values, cursor, None)
-        return Rows(rows, count)
+            self._handle_dbapi_exception(error, prepared.sql, values, None, None)
 
     def _put(
         self, wire: "Wire", prepared: "_Prepared", parameters: Mapping[str, Any]
@@ -260,7 +257,7 @@ class _Prepared:
             names = self.wording.names
         else:
             names = tuple((compiled.positiontup if compiled.positional else list(places)) or ())
-        self._names = names
+        self.names = names
         self._list = _lister([places[name] for name in names])
         processors: Mapping[str, Any] = compiled._bind_processors
         writers = [_writer(types[name], processors.get(name)) for name in names]
@@ -277,11 +274,6 @@ class _Prepared:
         for at, write in self._write:
             values[at] = write(values[at])
         return values
-
-    def values_of(self, parameters: Mapping[str, Any]) -> Any:
-        """Return the parameters, and the constants of the statement, as the driver wants them."""
-        values = self.listed(parameters)
-        return values if self.is_positional else dict(zip(self._names, values, strict=True))
 
     def rows_of(self, fetched: Sequence[Sequence[Any]]) -> Sequence[Any]:
         """Return what the driver fetched as rows with names, each value as its column means it."""
