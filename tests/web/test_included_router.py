@@ -116,7 +116,7 @@ print("/token" in app.openapi()["paths"], "/api/login" in app.openapi()["paths"]
     assert done.stdout.splitlines() == ["[]", "True True"]
 
 
-def test_a_started_application_on_sqlite_loads_nothing_of_other_databases(
+def test_a_started_application_on_sqlite_loads_nothing_that_it_does_not_use(
     sqlite_house: House,
 ) -> None:
     """One index that named PostgreSQL loaded the dialects of all its drivers (2 MiB)."""
@@ -129,7 +129,8 @@ folder, url = sys.argv[1:]
 auth = Twinlock(Settings(environment="development", data_dir=Path(folder), database_url=url))
 auth.install(FastAPI())
 auth.start()
-heavy = ("sqlalchemy.dialects.postgresql", "sqlalchemy.orm", "psycopg", "alembic", "jinja2")
+heavy = ("sqlalchemy.dialects.postgresql", "sqlalchemy.orm", "psycopg", "alembic", "jinja2",
+         "email.policy", "urllib.request", "tomllib", "difflib")
 print(sorted(set(heavy) & set(sys.modules)))
 auth.close()
 """

@@ -8,10 +8,10 @@ service files what everybody can read (ASVS 5.0 6.2.12).
 
 import hashlib
 from http import HTTPStatus
-from http.client import HTTPException
-from typing import Final
-from urllib.error import HTTPError
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:  # loaded where a service is asked, which most never do
+    from urllib.request import OpenerDirector
 
 SECONDS: Final = 2
 """How long one answer of the service is waited for."""
@@ -24,20 +24,13 @@ class BreachServiceError(Exception):
     """The service gave no answer that could be read."""
 
 
-class _NoRedirects(HTTPRedirectHandler):
-    """Takes a redirect for an error: whoever answers was not the one who is trusted."""
-
-    def redirect_request(self, *_: object) -> None:
-        """Follow none."""
-
-
 class BreachService:
     """A service of breached passwords, such as ``https://api.pwnedpasswords.com/range``."""
 
     def __init__(self, range_url: str) -> None:
         """Ask at *range_url*, to which a slash and a prefix are added."""
         self._url = range_url
-        self._opener = build_opener(_NoRedirects)
+        self._opener = _opener()
 
     def knows(self, password: str) -> bool:
         """Tell whether the service has seen a password.
@@ -52,6 +45,10 @@ class BreachService:
         return rest in self._suffixes(prefix)
 
     def _suffixes(self, prefix: str) -> set[str]:
+        from http.client import HTTPException
+        from urllib.error import HTTPError
+        from urllib.request import Request
+
         request = Request(f"{self._url}/{prefix}", headers=_HEADERS)  # noqa: S310 - https, checked
         try:
             with self._opener.open(request, timeout=SECONDS) as answer:
@@ -64,6 +61,20 @@ class BreachService:
         if status != HTTPStatus.OK or len(body) > _LARGEST:
             raise BreachServiceError(f"status {status}, {len(body)} bytes")
         return _seen(body.decode("ascii", "replace"))
+
+
+def _opener() -> "OpenerDirector":
+    """Return what opens URLs, and takes a redirect for an error.
+
+    Whoever answers instead is not the one who is trusted.
+    """
+    from urllib.request import HTTPRedirectHandler, build_opener
+
+    class NoRedirects(HTTPRedirectHandler):
+        def redirect_request(self, *_: object) -> None:
+            """Follow none."""
+
+    return build_opener(NoRedirects)
 
 
 def _seen(body: str) -> set[str]:

@@ -5,9 +5,7 @@ A name that begins like ours and is no setting is a problem, since a typing erro
 silently leave a default in force.
 """
 
-import difflib
 import re
-import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +79,8 @@ def read_outside(names: Collection[str], *, environ: Mapping[str, str], folder: 
 
 def no_such_setting(claimed: str, names: Iterable[str]) -> str:
     """Return the predicate for a name that is none of *names*, with the likeliest one meant."""
+    import difflib
+
     wanted = claimed.lower().removeprefix(PREFIX.lower())
     close = difflib.get_close_matches(wanted, list(names), n=1, cutoff=_SIMILARITY)
     hint = f" (did you mean {PREFIX}{close[0].upper()}?)" if close else ""
@@ -135,6 +135,8 @@ class _Reader:
 
     def take_toml(self, path: Path) -> None:
         """Take the keys of *path*: the names of settings in small letters, without the prefix."""
+        import tomllib
+
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:

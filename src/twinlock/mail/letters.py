@@ -8,17 +8,17 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime
 from enum import StrEnum
 from html import escape
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from twinlock.core.languages import RIGHT_TO_LEFT, SOURCE
 from twinlock.mail.mailbox import address_of
 from twinlock.mail.values import shown
 from twinlock.mail.words import translated
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
 
 _LINK: Final = "{link}"
 _CODE: Final = "{code}"
@@ -332,7 +332,7 @@ class Letterhead:
         """Return the link to a page, whose last segment may be a token."""
         return "/".join((self.link_base, *segments))
 
-    def message(self, letter: Letter, *, message_id: str, now: datetime) -> EmailMessage:
+    def message(self, letter: Letter, *, message_id: str, now: datetime) -> "EmailMessage":
         """Return the message: text, and the same as HTML.
 
         Args:
@@ -341,6 +341,10 @@ class Letterhead:
         Raises:
             ValueError: A header would have a line break.
         """
+        from email.message import EmailMessage
+        from email.policy import SMTP
+        from email.utils import format_datetime
+
         not_me = self.link("not-me")
         told = {name: shown(name, value) for name, value in letter.values.items()}
         values = {**told, "service": self.service, "not_me": not_me}
