@@ -333,3 +333,18 @@ def test_production_says_which_host_it_serves(house: House) -> None:
 
     assert (answer.status_code, answer.json()["type"]) == (400, "wrong_host")
     assert BASE_URL in answer.json()["detail"]
+
+
+def test_production_serves_nobody_who_names_two_hosts(house: House) -> None:
+    """A proxy may believe the one and we the other (RFC 9112 section 3.2)."""
+    app = FastAPI()
+    settings = house.settings.model_copy(update={"environment": "production"})
+    Twinlock(settings, clock=house.clock).install(app)
+    own = BASE_URL.removeprefix("https://")
+
+    with TestClient(app, base_url=BASE_URL) as client:
+        for second in (own, "evil.example"):
+            both = [("Host", own), ("Host", second)]
+            answer = client.post("/token", data=FORM, headers=both)
+            assert answer.status_code == 400
+            assert "not served here" in answer.json()["error_description"]

@@ -31,6 +31,9 @@ def test_production_answers_no_host_but_its_own(sqlite_house: House) -> None:
         for path in ("/healthz", "/.well-known/jwks.json", "/nothing"):
             for host in ("evil.example", "login.example.com.evil.example", "localhost:8000", ""):
                 assert client.get(path, headers={"Host": host}).status_code == 400
+        for second in ("evil.example", "login.example.com"):
+            both = [("Host", "login.example.com"), ("Host", second)]
+            assert client.get("/healthz", headers=both).status_code == 400
         assert client.get("/healthz").status_code == 200
         assert client.get("/healthz", headers={"Host": "LOGIN.example.com:443"}).status_code == 200
         assert client.get("/docs").status_code == 404

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -36,9 +37,10 @@ class OwnOrigin:
         self._own = frozenset(f"{parts.scheme}://{host}" for host in hosts)
         self._others = frozenset(other_origins)
 
-    def is_host(self, host: str) -> bool:
-        """Tell whether a ``Host`` header names us."""
-        return host.lower() in self._hosts
+    def is_asked(self, headers: Headers) -> bool:
+        """Tell whether a request's one ``Host`` header names us (RFC 9112 section 3.2)."""
+        hosts = headers.getlist("host")
+        return len(hosts) == 1 and hosts[0].lower() in self._hosts
 
     def is_cross_site(self, connection: HTTPConnection, *, has_cookie: bool) -> bool:
         """Tell whether a browser sent this from a page that may not.

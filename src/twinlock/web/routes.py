@@ -225,7 +225,7 @@ def check_host(request: Request) -> None:
         ProblemError: 400.
     """
     runtime = runtime_of(request)
-    if runtime.requires_own_host and not runtime.origin.is_host(request.headers.get("host", "")):
+    if runtime.requires_own_host and not runtime.origin.is_asked(request.headers):
         told = f"This host is not served here; {runtime.origin.name} is."
         raise ProblemError(400, "wrong_host", told)
 

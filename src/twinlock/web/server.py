@@ -119,8 +119,7 @@ class _Server:
                 )
 
     def _is_ours(self, scope: Scope) -> bool:
-        host = Headers(scope=scope).get("host", "")
-        return self._own_origin is None or self._own_origin.is_host(host)
+        return self._own_origin is None or self._own_origin.is_asked(Headers(scope=scope))
 
 
 def _log_access(scope: Scope, status: int, seconds: float) -> None:
