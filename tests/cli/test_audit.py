@@ -219,6 +219,20 @@ def test_a_changed_event_is_found(johndoe: Cli) -> None:
     )
 
 
+@pytest.mark.parametrize("details", ["zz", "", "[]", "null", '"a"', "[" * 100_000])
+def test_a_changed_event_keeps_nobody_from_reading_the_others(johndoe: Cli, details: str) -> None:
+    """Or who changes one row has closed the log."""
+    chain(johndoe)
+    exported = len(johndoe("audit", "export").stdout.splitlines())
+
+    tamper(johndoe, f"UPDATE event SET details = '{details}' WHERE type = 'account.disabled'")
+
+    assert len(johndoe("audit", "export").stdout.splitlines()) == exported
+    (changed,) = johndoe.json("audit", "list", "--type", "account.disabled")["events"]
+    assert changed["details"] == {"unreadable": details}
+    assert johndoe("audit", "verify").exit_code == 1
+
+
 def test_a_log_that_was_cut_off_is_found_by_the_head_that_was_noted(johndoe: Cli) -> None:
     chain(johndoe)
     head = johndoe.json("audit", "verify")["head"]

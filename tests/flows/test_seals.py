@@ -497,3 +497,17 @@ def test_what_is_pending_and_was_changed_is_denied(
     assert {answer.status_code for answer in answers} == {401}
     alarms = {one.getMessage() for one in caplog.records if one.levelno == logging.CRITICAL}
     assert alarms == {"seal_broken"}
+
+
+@pytest.mark.parametrize(
+    "damage", ["details = 'zz'", "details = ''", "id = id || 'X'", "type = 'x'", "reason = 'x'"]
+)
+def test_a_changed_event_keeps_nobody_from_the_history(home: Home, damage: str) -> None:
+    headers = home.john.bearer
+    before = home.client.get("/api/events", headers=headers).json()["events"]
+
+    change(home, f"UPDATE event SET {damage} WHERE type = 'factor.enrolled'")
+
+    history = home.client.get("/api/events", headers=headers)
+    assert history.status_code == 200
+    assert len(history.json()["events"]) == len(before) > 1

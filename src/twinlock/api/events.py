@@ -1,6 +1,5 @@
 """``/api/events``: the account's own security history."""
 
-import json
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from sqlalchemy import Row
 from twinlock.api.paging import Limit, unknown_cursor
 from twinlock.api.responses import SIGNED_IN_PROBLEMS
 from twinlock.audit.events import NOTE
-from twinlock.audit.store import NEWEST
+from twinlock.audit.store import NEWEST, details_of
 from twinlock.core.keyring import DigestKey
 from twinlock.flows.event_ids import inner_id, shown_id
 from twinlock.web.deps import Now, Running
@@ -50,7 +49,7 @@ class EventOut(BaseModel):
             ip=row.ip,
             user_agent=row.user_agent,
             count=row._mapping["count"],
-            details={k: v for k, v in json.loads(row.details).items() if k != NOTE},
+            details={k: v for k, v in details_of(row).items() if k != NOTE},
         )
 
 

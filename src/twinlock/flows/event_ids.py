@@ -10,6 +10,7 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 _DIGITS: Final = 12
 _PURPOSE: Final = "event_id"
 _VERSION: Final = "7"
+_NO_ID: Final = "0" * 32
 _LEAD: Final = timedelta(days=1)
 """How far ahead another machine's clock may be for its events to be believed."""
 
@@ -29,8 +30,11 @@ def moment_of(event_id: str) -> datetime | None:
 
 
 def shown_id(key: DigestKey, event_id: str) -> str:
-    """Return the id that clients get for an event."""
-    return key.veil(_PURPOSE, event_id)
+    """Return the id that clients get for an event; all zeros for what is no id of ours."""
+    try:
+        return key.veil(_PURPOSE, event_id)
+    except ValueError:
+        return _NO_ID
 
 
 def inner_id(key: DigestKey, shown: str, *, now: datetime) -> str | None:

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
+from twinlock.audit.store import details_of
+
 COLUMNS: Final = (
     "id", "at", "type", "subject", "actor", "reason", "method", "session_id", "ip", "user_agent",
     "count", "details",
@@ -30,7 +32,7 @@ def facts_of(row: Row[Any]) -> dict[str, Any]:
         "ip": row.ip,
         "user_agent": row.user_agent,
         "count": row._mapping["count"],
-        "details": json.loads(row.details),
+        "details": details_of(row),
     }
 
 
