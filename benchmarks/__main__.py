@@ -16,6 +16,7 @@ from benchmarks import (
     refusals,
     report,
     revocations,
+    upkeep,
 )
 from benchmarks.postgres import postgres_url
 from benchmarks.processes import prepare_scratch
@@ -79,6 +80,12 @@ async def p8(effort: Effort) -> list[Result]:
     return await footprint.measure(rounds=effort.rounds(5, full=15))
 
 
+async def p10(effort: Effort) -> list[Result]:
+    return await upkeep.measure(
+        rounds=effort.rounds(1, full=4), rows=effort.rounds(20_000, full=1_000_000), seconds=5
+    )
+
+
 MEASURES: dict[str, Measure] = {
     "P1": p1,
     "P2": p2,
@@ -88,6 +95,7 @@ MEASURES: dict[str, Measure] = {
     "P6": p6,
     "P7": p7,
     "P8": p8,
+    "P10": p10,
 }
 
 

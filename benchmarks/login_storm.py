@@ -54,13 +54,13 @@ async def _in_turns(
     idle: list[float] = []
     storm: list[float] = []
     async with load.connections(server, 24) as readers, load.connections(server, 16) as others:
-        await _p99(readers, request, seconds=1)
+        await p99(readers, request, seconds=1)
         for _ in range(rounds):
-            idle.append(await _p99(readers, request, seconds=seconds))
+            idle.append(await p99(readers, request, seconds=seconds))
             is_over = asyncio.Event()
             storming = [asyncio.create_task(_sign_in_until(is_over, one, where)) for one in others]
             await asyncio.sleep(0.3)  # the storm has filled the hash threads by then
-            storm.append(await _p99(readers, request, seconds=seconds))
+            storm.append(await p99(readers, request, seconds=seconds))
             is_over.set()
             await asyncio.gather(*storming)
     return idle, storm
@@ -73,7 +73,7 @@ async def _sign_in_until(
         await signing_in.at_token(connection, where.people)
 
 
-async def _p99(readers: list[Connection], request: bytes, *, seconds: float) -> float:
+async def p99(readers: list[Connection], request: bytes, *, seconds: float) -> float:
     """Return the 99th percentile of the time from when a read was due to its answer."""
     free: asyncio.Queue[Connection] = asyncio.Queue()
     for reader in readers:

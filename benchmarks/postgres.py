@@ -48,7 +48,8 @@ class Backends:
         """Return the CPU time of those that run now, our own left out."""
         found = self._connection.execute(
             "SELECT pid FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "WHERE datname = current_database() AND backend_type = 'client backend' "
+            "AND pid <> pg_backend_pid()"
         )
         seconds = 0.0
         for (pid,) in found.fetchall():
