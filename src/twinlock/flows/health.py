@@ -54,7 +54,7 @@ class Health:
         return Readiness(database=True, keys=True)
 
     def _try_to_write(self) -> bool:
-        """Commit a row as it is; tell whether that was done.
+        """Commit a row; tell whether that was done.
 
         One at a time: who asks meanwhile is told what the last one found, so that a flood of
         questions costs no more than one writer.

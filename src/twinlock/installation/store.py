@@ -21,11 +21,8 @@ LOCK_ADMINS = (
     .where(installation.c.id == THE_ROW)
     .values(admins_changed=installation.c.admins_changed + literal(1, BigInteger))
 )
-TOUCH_INSTALLATION = (
-    update(installation)
-    .where(installation.c.id == THE_ROW)
-    .values(created_at=installation.c.created_at)
-)
+# Something must change: SQLite writes no page that would be what it was.
+TOUCH_INSTALLATION = LOCK_ADMINS
 GET_TIME = select(database_now())
 RESEAL_INSTALLATION = (
     update(installation)
@@ -63,7 +60,7 @@ def get_time(db: Connection) -> datetime:
 
 
 def touch_installation(tx: Connection) -> None:
-    """Write the row as it is, to find out whether anything can be written."""
+    """Write the row anew, to find out whether anything can be written."""
     tx.execute(TOUCH_INSTALLATION)
 
 
