@@ -139,6 +139,26 @@ def test_pages_say_how_long_something_lasts_here(sqlite_house: House) -> None:
         assert "12 Stunden lang merken" in german.text
 
 
+@pytest.mark.parametrize(
+    "language,time",
+    [
+        ("en", "30 days"),
+        ("de", "30 Tage"),
+        ("fr", "30\N{NO-BREAK SPACE}jours"),
+        ("es", "30 días"),
+        ("ja", "30 日"),
+        ("ar", "30 يومًا"),
+    ],
+)
+def test_every_language_has_words_for_a_time(
+    sqlite_house: House, client: TestClient, language: str, time: str
+) -> None:
+    page = Browser(sqlite_house.client(), language=language).open("/login").text
+
+    assert time in page
+    assert "duration" not in page
+
+
 def test_a_logo_that_is_no_picture_stops_the_start(sqlite_house: House, tmp_path: Path) -> None:
     odd = tmp_path / "logo.html"
     odd.write_text("<script>")

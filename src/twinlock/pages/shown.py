@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from babel.dates import format_datetime, format_skeleton
+from babel.dates import format_datetime, format_skeleton, format_timedelta
 from babel.numbers import format_decimal, format_percent
-from babel.units import format_unit
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, pass_context
@@ -23,6 +22,8 @@ from twinlock.sessions.policy import Lifetimes
 TEMPLATES: Final = Path(__file__).with_name("templates")
 STATE: Final = "twinlock_pages"
 """Where the application's state holds its `Pages`."""
+
+_Unit = Literal["day", "hour", "minute", "second"]
 
 VISITORS_LANGUAGE: Final = "twinlock_language"
 """Where a request's state holds the language of who is signed in."""
@@ -245,10 +246,16 @@ def _percent(context: Context, share: float, digits: int = 0) -> str:
 @pass_context
 def _lasting(context: Context, time: timedelta) -> str:
     """Say how long it is in the largest unit of which it is whole."""
-    units = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
     total = int(time.total_seconds())
-    seconds, unit = next(one for one in units if total % one[0] == 0)
-    return str(format_unit(total // seconds, f"duration-{unit}", locale=context["language"]))
+    unit: _Unit = "second"
+    if total % 86_400 == 0:
+        unit = "day"
+    elif total % 3_600 == 0:
+        unit = "hour"
+    elif total % 60 == 0:
+        unit = "minute"
+    # No larger unit is ever reached; `format_unit` lacks the long form of some languages.
+    return format_timedelta(time, granularity=unit, threshold=1e9, locale=context["language"])
 
 
 def _device(user_agent: str | None) -> Device:
