@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Row, text
+from sqlalchemy.exc import DBAPIError
 
 from tests.support.home import Home
 from tests.support.house import OPERATOR, PASSWORD, bearer, token
@@ -511,3 +512,36 @@ def test_a_changed_event_keeps_nobody_from_the_history(home: Home, damage: str) 
     history = home.client.get("/api/events", headers=headers)
     assert history.status_code == 200
     assert len(history.json()["events"]) == len(before) > 1
+
+
+@pytest.mark.parametrize(
+    "column, door",
+    [("account.email_verified_at", "token"), ("session.expires_at", "refresh")],
+)
+@pytest.mark.parametrize("damage", ["'never'", "''", "17"])
+def test_a_moment_that_is_none_decides_nothing(
+    home: Home, column: str, door: str, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite keeps any text where a moment belongs; PostgreSQL refuses it by itself."""
+    table, name = column.split(".")
+    tokens = home.john.tokens
+    damaging = f"UPDATE {table} SET {name} = {damage}"
+    if not home.house.database.is_sqlite:
+        with pytest.raises(DBAPIError):
+            change(home, damaging)
+        return
+    change(home, damaging)
+    caplog.clear()
+
+    answer = (
+        token(home.client, "johndoe", PASSWORD)
+        if door == "token"
+        else home.client.post(
+            "/token",
+            data={"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]},
+        )
+    )
+
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"]
+    assert "request_failed_closed" in {one.getMessage() for one in caplog.records}

@@ -8,7 +8,8 @@ TwinlockError
 │   └── SchemaError             the database's revision is not this program's
 ├── DatabaseUnavailableError    the database did not answer, or refused, within its time
 ├── KeysUnavailableError    a login server elsewhere has not told its keys within their time
-└── SealBrokenError         a sealed value was changed, moved, or sealed by another key
+├── SealBrokenError         a sealed value was changed, moved, or sealed by another key
+└── DamagedRowError         a row holds what nobody could have written there
 
 What a person can cause (a wrong code, an expired login) is a returned value.
 """
@@ -48,6 +49,10 @@ class KeysUnavailableError(TwinlockError):
 
 class SealBrokenError(TwinlockError):
     """A sealed value was changed, moved to another row, or sealed by a key we do not hold."""
+
+
+class DamagedRowError(TwinlockError):
+    """A row holds what this program never writes there: nothing is decided by it."""
 
 
 class DirectoryError(TwinlockError):

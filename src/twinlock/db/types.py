@@ -9,6 +9,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
+from twinlock.core.errors import DamagedRowError
+
 _UTC_LENGTH: Final = len("+00:00")
 
 
@@ -56,8 +58,12 @@ class UtcDateTime(TypeDecorator[datetime]):
             return super().result_processor(dialect, coltype)
 
         def moment_of(text: str | None) -> datetime | None:
-            # `replace` would take six times as long as reading.
-            return None if text is None else datetime.fromisoformat(text + "+00:00")
+            if text is None:
+                return None
+            try:  # `replace` would take six times as long as reading
+                return datetime.fromisoformat(text + "+00:00")
+            except (TypeError, ValueError) as error:
+                raise DamagedRowError("a moment that is no moment") from error
 
         return moment_of
 
