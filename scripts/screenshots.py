@@ -34,6 +34,7 @@ from twinlock.testing.people import create_user
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
+THEMED = ROOT / "examples" / "themed_pages"
 PASSWORD = "correct horse battery staple"
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 DESK, PHONE = (1120, 800), (390, 800)
@@ -162,19 +163,19 @@ async def person(studio: Studio, scheme: Literal["light", "dark"], size: tuple[i
         await studio.shoot(page, f"{kind}-security")
 
 
-async def main(folder: Path) -> list[Path]:
-    """Make every picture."""
+@asynccontextmanager
+async def studio_of(browser: Browser, folder: Path, **wanted: object) -> AsyncIterator[Studio]:
+    """Run a login server with these settings, for as long as its pictures are taken."""
+    clock = MovableClock()
     with (
         tempfile.TemporaryDirectory() as scratch,
         socket.create_server(("127.0.0.1", 0)) as listener,
     ):
-        clock = MovableClock()
         settings = make_settings(
             Path(scratch) / "data",
             f"sqlite:///{scratch}/twinlock.sqlite3",
             base_url=f"http://localhost:{listener.getsockname()[1]}",
-            service_name="Harbour Records",
-            invitations_enabled=True,
+            **wanted,
         )
         migrate(settings.database_url)
         initialise(settings, clock=clock)
@@ -182,22 +183,44 @@ async def main(folder: Path) -> list[Path]:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none"))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
-            async with async_playwright() as playwright:
-                path = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-                browser = await playwright.chromium.launch(
-                    executable_path=path, args=["--no-sandbox", "--disable-gpu"]
-                )
-                studio = Studio(app.state.twinlock, clock, browser, folder)
-                for scheme in SCHEMES:
-                    for size in (DESK, PHONE):
-                        await person(studio, scheme, size)
-                sizes = {"desk": DESK, "phone": PHONE}
-                await photograph(studio, SCHEMES, sizes, PASSWORD, press)
-                await browser.close()
+            yield Studio(app.state.twinlock, clock, browser, folder)
         finally:
             server.should_exit = True
             await serving
-    return studio.made
+
+
+async def main(folder: Path) -> list[Path]:
+    """Make every picture."""
+    made: list[Path] = []
+    async with async_playwright() as playwright:
+        path = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+        browser = await playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-gpu"]
+        )
+        name = "Harbour Records"
+        async with studio_of(
+            browser, folder, service_name=name, invitations_enabled=True
+        ) as studio:
+            for scheme in SCHEMES:
+                for size in (DESK, PHONE):
+                    await person(studio, scheme, size)
+            await photograph(studio, SCHEMES, {"desk": DESK, "phone": PHONE}, PASSWORD, press)
+            made += studio.made
+        async with studio_of(
+            browser,
+            folder,
+            service_name="Harbour & Sons",
+            pages_logo=THEMED / "logo.svg",
+            pages_stylesheet=THEMED / "theme.css",
+            pages_templates=THEMED / "templates",
+        ) as studio:
+            for scheme in SCHEMES:
+                async with studio.visitor(scheme, DESK) as page:
+                    await page.goto("/login")
+                    await studio.shoot(page, f"desk-{scheme}-themed")
+            made += studio.made
+        await browser.close()
+    return made
 
 
 if __name__ == "__main__":
