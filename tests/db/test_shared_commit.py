@@ -1,6 +1,8 @@
 """What threads write at the same time is committed at once, and fails each for itself."""
 
+import _thread
 import contextvars
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +20,7 @@ from sqlalchemy import (
     Table,
     event,
     insert,
+    select,
 )
 from sqlalchemy.exc import IntegrityError
 
@@ -285,3 +288,55 @@ def test_who_cannot_begin_leaves_the_others_their_own_try(path: Path) -> None:
 
     assert all(isinstance(one.exception(), DatabaseUnavailableError) for one in done)
     assert len(tries) == 4
+
+
+def test_who_is_interrupted_while_waiting_keeps_nobody_from_writing(database: Database) -> None:
+    """As Ctrl-C interrupts the main thread of a script."""
+    shared = database._shared
+    assert shared is not None
+    holds, is_interrupted = threading.Event(), threading.Event()
+
+    def hold(tx: Connection) -> None:
+        holds.set()
+        while not shared._waiting:
+            pass
+        _thread.interrupt_main()
+        assert is_interrupted.wait(WAIT_SECONDS)
+        raise LookupError  # its transaction is undone, and the next one who waits would lead
+
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(database.transaction_once, hold)
+        assert holds.wait(WAIT_SECONDS)
+        with pytest.raises(KeyboardInterrupt):
+            database.transaction_once(lambda tx: tx.execute(INSERT, {"id": "mine"}))
+        is_interrupted.set()
+        assert isinstance(held.exception(WAIT_SECONDS), LookupError)
+
+    database.transaction_once(lambda tx: tx.execute(INSERT, {"id": "next"}))
+    assert database.reading(lambda db: db.scalars(select(thing.c.id)).all()) == ["next"]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_forked_while_others_write_writes_for_itself() -> None:
+    entered, ends = threading.Event(), threading.Event()
+
+    def transact(work: Callable[[Any], None]) -> None:
+        if not entered.is_set():
+            entered.set()
+            assert ends.wait(WAIT_SECONDS)
+        work(Quiet())
+
+    class Quiet:
+        notes: Any = None
+
+    shared = SharedCommit(transact, patience=1)
+    with ThreadPoolExecutor(1) as pool:
+        leading = pool.submit(shared.run, lambda tx: "parent", [])
+        assert entered.wait(WAIT_SECONDS)
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if shared.run(lambda tx: "child", []) == "child" else 1)
+        ends.set()
+        assert leading.result(WAIT_SECONDS) == "parent"
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -10,6 +10,7 @@ behind a savepoint of its own.
 """
 
 import contextvars
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -62,6 +63,7 @@ class SharedCommit:
         self._lock = threading.Lock()
         self._waiting: deque[_Turn] = deque()
         self._is_led = False
+        self._pid = os.getpid()
 
     def run(self, work: Work, notes: list[object]) -> Any:
         """Do *work* in a transaction, and return what it returned when that is committed.
@@ -70,6 +72,9 @@ class SharedCommit:
             DatabaseUnavailableError: Its turn did not come in time.
         """
         turn = _Turn(work, notes)
+        if self._pid != os.getpid():  # forked while another thread led: it did not come along
+            self._pid, self._lock = os.getpid(), threading.Lock()
+            self._waiting, self._is_led = deque(), False
         with self._lock:
             self._waiting.append(turn)
             if not self._is_led:
@@ -86,13 +91,26 @@ class SharedCommit:
             del turn  # or the error would keep itself alive through this frame
 
     def _await(self, turn: _Turn) -> None:
-        if turn.moved.acquire(timeout=self._patience):
-            return
+        try:
+            if turn.moved.acquire(timeout=self._patience):
+                return
+            with self._lock:
+                if turn in self._waiting and not turn.is_leader:
+                    self._waiting.remove(turn)
+                    raise DatabaseUnavailableError(_STUCK)
+            turn.moved.acquire()  # begun: what it does is decided by now, or it leads
+        except BaseException:
+            self._withdraw(turn)
+            raise
+
+    def _withdraw(self, turn: _Turn) -> None:
+        """Let no one wait for a thread that was interrupted, as the main one is by Ctrl-C."""
         with self._lock:
-            if turn in self._waiting and not turn.is_leader:
+            is_waiting = turn in self._waiting
+            if is_waiting and not turn.is_leader:
                 self._waiting.remove(turn)
-                raise DatabaseUnavailableError(_STUCK)
-        turn.moved.acquire()  # begun: what it does is decided by now, or it leads
+        if is_waiting and turn.is_leader:
+            self._hand_over(turn, [])
 
     def _lead(self, turn: _Turn) -> None:
         taken: list[_Turn] = []
