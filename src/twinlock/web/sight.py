@@ -33,7 +33,8 @@ from twinlock.web.work import Workers
 
 log = logging.getLogger("twinlock.web")
 
-POLL_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 0.9
+"""Changes elsewhere are seen within a second: the look itself takes its time, too."""
 _SILENCE_SECONDS: Final = 5.0
 """How long memory is believed while the poll does not get through."""
 _LOOK_AGAIN_SECONDS: Final = 60.0
