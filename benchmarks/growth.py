@@ -124,10 +124,10 @@ async def _pages(name: str, base: House, others: dict[str, House]) -> list[Resul
 
 async def _pages_of(house: House, made: Callable[[House], Job]) -> float:
     async with load.connections(house.server, 1) as opened:
-        await asyncio.sleep(_TOLD_SECONDS)
+        await asyncio.sleep(_TOLD_SECONDS)  # what came before is told by now
         before = house.pages()
         await load.run_each(house.server, opened, iter([made(house)] * _AT_ONCE))
-        await asyncio.sleep(_TOLD_SECONDS)
+        await asyncio.sleep(_TOLD_SECONDS)  # and now these
         return (house.pages() - before) / _AT_ONCE
 
 
