@@ -1,5 +1,6 @@
 """What every test may ask for, and what none may do: leave this machine."""
 
+import gc
 import itertools
 import os
 import shutil
@@ -15,6 +16,7 @@ from tests.support.home import Furnished, Home
 from tests.support.house import House, migrate
 from tests.support.network import forbid_outside_network
 from tests.support.postgres import PostgresMissingError, PostgresServer
+from twinlock.web.logging import ShortFormatter
 
 # Timed examples fail on a busy machine. The same examples each time, so that a red build is red
 # again; `HYPOTHESIS_PROFILE=search` looks for new ones.
@@ -31,12 +33,29 @@ POSTGRES_FIXTURES = {"postgres_server", "postgres_url", "postgres_house"}
 forbid_outside_network()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Have failures told with all that the log says, not with the names of events alone."""
+    logging_plugin = config.pluginmanager.get_plugin("logging-plugin")
+    assert logging_plugin is not None
+    logging_plugin.report_handler.setFormatter(ShortFormatter())
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test that asks for PostgreSQL by name, so that `make test-fast` leaves it out."""
     for item in items:
         if POSTGRES_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.postgres)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what thousands of collected tests are out of each look for garbage: a third of the time.
+
+    The looks are long, too: a server that is stopped for seconds refuses what it cannot decide.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -106,11 +125,13 @@ def migrated_postgres(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture
-def sqlite_house(tmp_path: Path, migrated_sqlite: Path) -> House:
+def sqlite_house(tmp_path: Path, migrated_sqlite: Path) -> Iterator[House]:
     """A fresh installation on SQLite, for what no database can change."""
     path = tmp_path / "twinlock.sqlite3"
     shutil.copyfile(migrated_sqlite, path)
-    return House(tmp_path / "data", f"sqlite:///{path}")
+    house = House(tmp_path / "data", f"sqlite:///{path}")
+    yield house
+    house.auth.close()  # whoever looks at it after its client closed has started it again
 
 
 @pytest.fixture
@@ -119,7 +140,9 @@ def postgres_house(
 ) -> Iterator[House]:
     """A fresh installation on PostgreSQL."""
     name = postgres_server.create_database(template=migrated_postgres)
-    yield House(tmp_path / "data", postgres_server.url(name))
+    house = House(tmp_path / "data", postgres_server.url(name))
+    yield house
+    house.auth.close()  # as above
     postgres_server.drop_database(name)
 
 

@@ -1,5 +1,7 @@
 """The short way to the driver gives what SQLAlchemy's own way gives, and keeps transactions."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -75,6 +77,20 @@ def add(tx: Connection, *rows: dict[str, Any]) -> int:
 
 def find(db: Connection) -> list[tuple[Any, ...]]:
     return [tuple(found) for found in db.execute(FIND, {"above": 0})]
+
+
+def test_nothing_is_left_of_a_database_that_nobody_holds(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
+    metadata.create_all(database.engine)
+    database.transaction(add, row("a"))
+    assert len(database.reading(find)) == 1
+    dialect = weakref.ref(database.engine.dialect)
+    database.close()
+
+    del database
+    gc.collect()
+
+    assert dialect() is None
 
 
 def test_values_of_every_type_come_back_as_they_went(database: Database) -> None:

@@ -273,7 +273,8 @@ def _translated(attempt: _Attempt | None = None) -> Iterator[None]:
         if is_committing and error.connection_invalidated:
             log.error("commit_unanswered", extra={"error": type(error.orig).__name__})
             raise DatabaseUnavailableError("the commit was not answered") from error
-        log.error("database_failed", extra={"error": type(error.orig).__name__})
+        state = getattr(error.orig, "sqlstate", None)
+        log.error("database_failed", extra={"error": type(error.orig).__name__, "sqlstate": state})
         raise DatabaseUnavailableError(type(error.orig).__name__) from error
 
 

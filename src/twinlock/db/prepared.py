@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, cast
-from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     Connection,
@@ -42,7 +41,9 @@ _MAX_STATEMENTS: Final = 1_000
 """More than there are constants: a statement that is none cannot fill the memory."""
 
 _Statements = dict[tuple[Executable, tuple[str, ...]], "_Prepared | None"]
-_prepared: WeakKeyDictionary[Dialect, _Statements] = WeakKeyDictionary()
+_STATEMENTS: Final = "twinlock_statements"
+"""Where an engine keeps its own. They know its dialect, which SQLAlchemy may keep for longer: a
+table of all engines would hold each for as long as the process runs."""
 
 
 class PreparedConnection(Connection):
@@ -54,7 +55,7 @@ class PreparedConnection(Connection):
 
     def __init__(self, engine: Engine, *arguments: Any, **options: Any) -> None:
         super().__init__(engine, *arguments, **options)
-        self._statements = _prepared.setdefault(self.dialect, {})
+        self._statements: _Statements = vars(engine).setdefault(_STATEMENTS, {})
         self._errors = self.dialect.loaded_dbapi.Error
         self._driver: Any = self.connection.dbapi_connection
         self._wire = self._make_wire()

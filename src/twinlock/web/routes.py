@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
-from twinlock.core.errors import TwinlockError
+from twinlock.core.errors import DatabaseUnavailableError, TwinlockError
 from twinlock.web import strict_json
 from twinlock.web.credentials import credential_in_url
 from twinlock.web.hash_pool import HashQueueFullError
@@ -170,7 +170,8 @@ def failed_closed(error: TwinlockError) -> tuple[str, timedelta]:
     """Say in the log why nothing could be decided; return a type and how long to wait."""
     if isinstance(error, HashQueueFullError):
         return "busy", error.retry_after
-    log.error("request_failed_closed", extra={"error": type(error).__name__})
+    reason = str(error) if isinstance(error, DatabaseUnavailableError) else None
+    log.error("request_failed_closed", extra={"error": type(error).__name__, "reason": reason})
     return "unavailable", _COME_BACK
 
 
