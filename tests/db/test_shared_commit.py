@@ -1,8 +1,8 @@
 """What threads write at the same time is committed at once, and fails each for itself."""
 
-import _thread
 import contextvars
 import os
+import signal
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -41,6 +41,7 @@ thing = Table(
 INSERT = insert(thing)
 INSERT_OR_UNDO_ALL = insert(thing).prefix_with("OR ROLLBACK")
 WAIT_SECONDS = 10
+MAIN = threading.main_thread().ident or 0
 
 who = contextvars.ContextVar("who", default="nobody")
 
@@ -300,7 +301,7 @@ def test_who_is_interrupted_while_waiting_keeps_nobody_from_writing(database: Da
         holds.set()
         while not shared._waiting:
             pass
-        _thread.interrupt_main()
+        signal.pthread_kill(MAIN, signal.SIGINT)  # wakes it, as Ctrl-C does
         assert is_interrupted.wait(WAIT_SECONDS)
         raise LookupError  # its transaction is undone, and the next one who waits would lead
 
