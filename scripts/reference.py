@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -22,7 +21,7 @@ from scripts.asvs import asvs_page
 from scripts.python_reference import python_page
 from twinlock.cli.main import COMMANDS, load
 from twinlock.config.explained import variable
-from twinlock.config.settings import Settings
+from twinlock.config.settings import GROUPS
 from twinlock.config.sources import CONFIG_FILE, SECRETS_DIR
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 INTRODUCTION = f"""\
 # Settings
 
-<!-- Written by scripts/reference.py from src/twinlock/config/settings.py; do not edit. -->
+<!-- Written by scripts/reference.py from src/twinlock/config/groups; do not edit. -->
 
 A setting is looked for in this order, and the first value counts:
 
@@ -96,11 +95,9 @@ def is_current(path: Path, page: str) -> bool:
 def settings_page() -> str:
     """Return the reference of settings as Markdown."""
     lines = [INTRODUCTION]
-    for group, members in groupby(
-        Settings.model_fields.items(), key=lambda item: extra(item[1])["group"]
-    ):
-        lines += [f"## {group}\n"]
-        lines += [entry(name, field) for name, field in members]
+    for group in GROUPS:
+        lines += [f"## {group.heading}\n"]
+        lines += [entry(name, field) for name, field in group.model_fields.items()]
     return "\n".join(lines)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from tests.cli.conftest import Cli
 from tests.cli.processes import END_SECONDS, environment, started
 from twinlock.cli.http import MAX_HEADER_BYTES
-from twinlock.config.settings import LEAST_HASH_ITERATIONS, LEAST_HASH_MEMORY_KIB
+from twinlock.config.groups.passwords import LEAST_HASH_ITERATIONS, LEAST_HASH_MEMORY_KIB
 
 STRONG = {
     "TWINLOCK_HASH_MEMORY_KIB": str(LEAST_HASH_MEMORY_KIB),

@@ -7,18 +7,11 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from twinlock.accounts.passwords import FAST_PROFILE, hash_password, is_password
-from twinlock.web.hash_pool import (
-    HashPool,
-    HashQueueFullError,
-    available_cores,
-    cores_of,
-    default_threads,
-)
+from twinlock.web.hash_pool import HashPool, HashQueueFullError
 
 pytestmark = pytest.mark.anyio
 
@@ -319,54 +312,10 @@ def test_a_forked_process_has_threads_of_its_own(make_pool: Callable[..., HashPo
     assert asyncio.run(pool.run(int, "7")) == 7
 
 
-def test_the_command_line_hashes_in_its_own_thread(make_pool: Callable[..., HashPool]) -> None:
-    pool = make_pool(1)
-
-    assert pool.run_blocking(threading.current_thread) is threading.current_thread()
-    assert pool.run_blocking(int, "ff", base=16) == 255
-
-
 @pytest.mark.parametrize("threads, waiting", [(0, 1), (-1, 1), (1, -1)])
 def test_a_pool_has_a_thread_and_no_negative_places(threads: int, waiting: int) -> None:
     with pytest.raises(ValueError, match="a pool needs a thread"):
         HashPool(threads, waiting_per_thread=waiting)
-
-
-@pytest.mark.parametrize(
-    "cores, workers, threads",
-    [(1, 1, 1), (2, 1, 1), (3, 1, 2), (8, 1, 7), (8, 2, 3), (8, 8, 1), (2, 4, 1)],
-)
-def test_one_core_is_left_to_the_requests(cores: int, workers: int, threads: int) -> None:
-    assert default_threads(cores, workers=workers) == threads
-
-
-def test_the_cores_are_those_of_this_process() -> None:
-    assert 1 <= available_cores() <= (os.cpu_count() or 1)
-
-
-@pytest.mark.parametrize(
-    "text, cores",
-    [
-        ("max 100000\n", 8),
-        ("200000 100000\n", 2),
-        ("150000 100000\n", 2),
-        ("50000 100000\n", 1),
-        ("1000 100000\n", 1),
-        ("1600000 100000\n", 8),
-        ("", 8),
-        ("100000 0\n", 8),
-        ("nonsense\n", 8),
-    ],
-)
-def test_a_container_has_the_cores_of_its_quota(tmp_path: Path, text: str, cores: int) -> None:
-    """Control group v2, cpu.max: the microseconds granted in each period."""
-    (tmp_path / "cpu.max").write_text(text, encoding="ascii")
-
-    assert cores_of(tmp_path / "cpu.max", otherwise=8) == cores
-
-
-def test_without_a_quota_the_cores_are_the_machines(tmp_path: Path) -> None:
-    assert cores_of(tmp_path / "cpu.max", otherwise=8) == 8
 
 
 async def test_a_place_is_kept_for_what_is_counted_first(

@@ -43,7 +43,6 @@ def setting(
     default: Any = ...,
     description: str = "",
     *,
-    group: str,
     example: str,
     unit: str = "",
     follows: Callable[[dict[str, Any]], Any] | None = None,
@@ -55,7 +54,6 @@ def setting(
     Args:
         default: The default.
         description: What it does, as whole sentences.
-        group: The heading under which the reference lists it.
         example: A value as one writes it into the environment.
         unit: The unit of a plain number; a time span carries its own.
         follows: Gives the default from the settings above instead of *default*.
@@ -65,7 +63,7 @@ def setting(
     facts: dict[str, Any] = {
         "description": description,
         "examples": [example],
-        "json_schema_extra": {"group": group, "unit": unit, "default_text": default_text},
+        "json_schema_extra": {"unit": unit, "default_text": default_text},
         **limits,
     }
     if follows is not None:
@@ -179,6 +177,18 @@ class ExplainedSettings(BaseModel):
         if field is not None and field.examples:
             line += f" Example: {problem.setting}={field.examples[0]}"
         return line
+
+
+class SettingsGroup(ExplainedSettings):
+    """Settings of one theme; `Settings` is made of all groups, and none is used alone.
+
+    Attributes:
+        heading: What the reference lists them under.
+    """
+
+    model_config = ConfigDict(defer_build=True)
+
+    heading: ClassVar[str]
 
 
 def variable(name: str) -> str:

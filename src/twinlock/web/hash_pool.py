@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Final, ParamSpec, Self, TypeVar
 
 from twinlock.core.errors import TwinlockError
@@ -24,7 +23,6 @@ T = TypeVar("T")
 
 WAITING_PER_THREAD: Final = 32
 _ALL_TAKEN: Final = "every place in the queue for password hashes is taken"
-_CPU_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 _NICENESS: Final = 10  # steps of politeness (nice) below the threads that answer requests
 
 
@@ -32,37 +30,6 @@ class HashQueueFullError(TwinlockError):
     """So many password steps wait that another would wait too long; the route answers 503."""
 
     retry_after: Final = timedelta(seconds=2)
-
-
-def default_threads(cores: int, *, workers: int = 1) -> int:
-    """Return how many threads hash where nothing is set: all cores but one, one at least.
-
-    Args:
-        cores: As ``available_cores`` gives them.
-        workers: Processes that share them, each with a pool of its own.
-    """
-    return max(1, (cores - 1) // workers)
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use, a container's quota rounded up included."""
-    if sys.platform != "linux":
-        return os.cpu_count() or 1
-    return cores_of(_CPU_QUOTA, otherwise=len(os.sched_getaffinity(0)))
-
-
-def cores_of(quota: Path, *, otherwise: int) -> int:
-    """Return how many cores a control group grants.
-
-    Args:
-        quota: A ``cpu.max`` of cgroup v2: microseconds granted, or ``max``, and the period.
-        otherwise: The most, and the answer where there is no quota.
-    """
-    try:
-        granted, period = quota.read_text(encoding="ascii").split()
-        return max(1, min(otherwise, -(-int(granted) // int(period))))
-    except (OSError, ValueError, ZeroDivisionError):  # no such file, or "max"
-        return otherwise
 
 
 class HashPool:
@@ -125,10 +92,6 @@ class HashPool:
         """
         if self._crew.taken >= self.places and self._crew.pid == os.getpid():
             raise HashQueueFullError(_ALL_TAKEN)
-
-    def run_blocking(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run *work* right here: for the command line, which has nobody else to wait for."""
-        return work(*args, **kwargs)
 
     def close(self) -> None:
         """Return when all that was admitted has ended and the threads are gone.
