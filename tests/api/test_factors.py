@@ -309,7 +309,7 @@ def test_a_label_is_short_printable_text(sqlite_house: House, label: Any) -> Non
         assert answer.status_code == 422
 
 
-def test_renaming_wants_no_fresh_proof_and_ends_nothing(house: House, client: TestClient) -> None:
+def test_renaming_wants_a_fresh_proof_and_ends_nothing(house: House, client: TestClient) -> None:
     house.create()
     enrolled = house.enroll(client)
     one = client.get("/api/factors", headers=enrolled.bearer).json()["factors"][0]["id"]
@@ -320,3 +320,12 @@ def test_renaming_wants_no_fresh_proof_and_ends_nothing(house: House, client: Te
 
     assert renamed.json()["label"] == "Old phone"
     assert client.get("/users/me", headers=enrolled.bearer).status_code == 200
+
+    house.clock.advance(minutes=11)
+    form = {"grant_type": "refresh_token", "refresh_token": enrolled.tokens["refresh_token"]}
+    later = bearer(client.post("/token", data=form).json())
+    too_late = client.patch(f"/api/factors/{one}", json={"label": "Throw me away"}, headers=later)
+
+    assert too_late.status_code == 401
+    assert 'acr_values="aal2", max_age="600"' in too_late.headers["WWW-Authenticate"]
+    assert client.get("/api/factors", headers=later).json()["factors"][0]["label"] == "Old phone"

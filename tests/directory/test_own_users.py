@@ -215,6 +215,34 @@ def test_a_deleted_subject_does_not_take_its_second_factor_with_it(plain: Host) 
     assert answer.status_code == 400
 
 
+@pytest.mark.parametrize("door", ["token", "login"])
+def test_who_deletes_all_that_belongs_to_a_second_factor_makes_no_new_account(
+    plain: Host, caplog: pytest.LogCaptureFixture, door: str
+) -> None:
+    """A host's account has no row of ours before its first sign-in: the log tells them apart."""
+    plain.users.add()
+    plain.enroll()
+    with plain.runtime.parts.database.engine.connect() as db:
+        for table in ("subject", "directory_entry", "authenticator", "totp", "recovery_code"):
+            db.exec_driver_sql(f"DELETE FROM {table}")
+        db.commit()
+
+    if door == "token":
+        assert token(plain.client, "johndoe", PASSWORD).status_code == 400
+    else:
+        body = {"username": "johndoe", "password": PASSWORD}
+        assert plain.client.post("/api/login", json=body).status_code == 401
+    assert "seal_broken" in caplog.messages
+
+
+def test_a_first_sign_in_after_wrong_passwords_is_one(plain: Host) -> None:
+    plain.users.add()
+    denied = [token(plain.client, "johndoe", "wrong").status_code for _ in range(3)]
+
+    assert denied == [400] * 3
+    assert token(plain.client, "johndoe", PASSWORD).status_code == 200
+
+
 @pytest.mark.parametrize(
     "entry",
     [

@@ -3,7 +3,7 @@
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.support.house import OPERATOR, House
+from tests.support.house import OPERATOR, PASSWORD, House, token
 from twinlock.accounts.directory import Account
 from twinlock.flows.account_making import NewAccount
 from twinlock.flows.outcomes import Refused
@@ -22,6 +22,22 @@ def test_a_role_is_one_word(sqlite_house: House, role: str) -> None:
         assert isinstance(made, Refused)
         assert isinstance(changed, Refused)
         assert sqlite_house.account().roles == ()
+
+
+def test_an_account_has_no_more_roles_than_its_tokens_can_name(sqlite_house: House) -> None:
+    roles = [f"r{number:063}" for number in range(33)]
+    with sqlite_house.open() as client:
+        account = sqlite_house.create()
+        admin = sqlite_house.administration
+
+        made = admin.create(NewAccount("alice", roles=tuple(roles)), OPERATOR, now=sqlite_house.now)
+        changed = admin.change(account, OPERATOR, roles=roles, now=sqlite_house.now)
+        most = admin.change(account, OPERATOR, roles=roles[1:], now=sqlite_house.now)
+
+        assert isinstance(made, Refused)
+        assert isinstance(changed, Refused)
+        assert isinstance(most, Account)
+        assert token(client, "johndoe", PASSWORD).status_code == 200
 
 
 @pytest.mark.parametrize("act", ["demote", "disable", "delete"])

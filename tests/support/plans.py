@@ -49,6 +49,8 @@ WHOLE: Final = {
     "accounts.entries.store.ANY_ENTRY": "the first row, whichever it is",
     "accounts.entries.store.COUNT_ENTRIES": "an operator's count, of a host's own users",
     "accounts.search.store.COUNT_CREATED": "stops at a number that the console sets",
+    "accounts.email_changes.store.DELETE_EVERY_STAGED": "after a backup was restored: all of them",
+    "accounts.resets.store.DELETE_EVERY_RESET": "after a backup was restored: all of them",
     "accounts.store.COUNT_SCHEMES": "once in ten minutes, over an index that holds nothing else",
     "devices.store.DELETE_EVERY_DEVICE": "after a backup was restored: all of them",
     "factors.authenticators.store.COUNT_HOLDERS": "stops at a number that the console sets",

@@ -4,6 +4,7 @@
 of it, or of our own table, the `Account` that every flow works with.
 """
 
+import json
 from collections.abc import Awaitable, Collection
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -89,6 +90,9 @@ _KINDS: Final[tuple[tuple[str, type | UnionType], ...]] = (
     ("disabled", bool),
     ("since", datetime | None),
 )
+_KEPT: Final = frozenset({"username", "email", "full_name"})
+_ROLES_IN_A_TOKEN: Final = 4_096
+"""Characters, as a token spells them; a token may have twice as many."""
 
 
 def flaw_in(entry: DirectoryEntry) -> str | None:
@@ -100,10 +104,32 @@ def flaw_in(entry: DirectoryEntry) -> str | None:
         value = getattr(entry, name)
         if not isinstance(value, kind):
             return f"{name} is of type {type(value).__name__}"
-    roles: object = entry.roles
+        if name in _KEPT and isinstance(value, str) and not is_storable(value):
+            return f"{name} is no text that a database can hold"
+    try:
+        if entry.began_at is not None:
+            entry.began_at.astimezone(UTC)
+    except OverflowError:
+        return "since is a moment that no calendar has"
+    return _flaw_in_roles(entry.roles)
+
+
+def _flaw_in_roles(roles: object) -> str | None:
     if isinstance(roles, str) or not isinstance(roles, Collection):
         return "roles are a collection of words, and no text"
-    return None if all(isinstance(role, str) for role in roles) else "a role is a word"
+    if not all(isinstance(role, str) and is_storable(role) for role in roles):
+        return "a role is a word"
+    is_too_much = len(json.dumps(list(roles))) > _ROLES_IN_A_TOKEN
+    return "roles are more than a token can hold" if is_too_much else None
+
+
+def is_storable(text: str) -> bool:
+    """Tell whether a database can hold the text at all: no NUL, no lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 def host_id_of(account_id: int | str | UUID) -> str:
@@ -113,7 +139,7 @@ def host_id_of(account_id: int | str | UUID) -> str:
         DirectoryError: It is empty, or longer than 255 characters.
     """
     text = str(account_id)
-    if not 0 < len(text) <= _MAX_ID_LENGTH or "\0" in text:
+    if not 0 < len(text) <= _MAX_ID_LENGTH or not is_storable(text):
         raise DirectoryError("an account's id is a text of 1 to 255 characters")
     return text
 

@@ -28,6 +28,11 @@ LIST_EVENTS = (
 LIST_EVENTS_OF_SUBJECT = LIST_EVENTS.where(event.c.subject_id == bindparam("subject"))
 LIST_EVENTS_OF_TYPE = LIST_EVENTS.where(event.c.type == bindparam("type"))
 LIST_EVENTS_OF_SUBJECT_AND_TYPE = LIST_EVENTS_OF_SUBJECT.where(event.c.type == bindparam("type"))
+LIST_PLACES = (
+    select(event.c.ip)
+    .where(event.c.subject_id == bindparam("subject"), event.c.id >= bindparam("first"))
+    .distinct()
+)
 EXPIRE_EVENTS = delete(event).where(
     event.c.id.in_(
         select(event.c.id)
@@ -102,6 +107,11 @@ def list_events(
             statement = LIST_EVENTS_OF_SUBJECT_AND_TYPE
             params |= {"subject": subject, "type": type_}
     return db.execute(statement, params).all()
+
+
+def list_places(db: Connection, subject: SubjectId, *, first: str) -> Sequence[str | None]:
+    """Return the addresses that events of an account came from, from the id *first* on."""
+    return db.execute(LIST_PLACES, {"subject": subject, "first": first}).scalars().all()
 
 
 def count_of_type(db: Connection, type_: EventType, *, first: str, before: str, limit: int) -> int:

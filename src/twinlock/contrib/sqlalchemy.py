@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import RowMapping
 
-from twinlock.accounts.directory import DirectoryEntry, MaybeAwaitable
+from twinlock.accounts.directory import DirectoryEntry, MaybeAwaitable, is_storable
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -109,7 +109,7 @@ class SqlAlchemyDirectory:
 
     def find(self, login: str) -> MaybeAwaitable[DirectoryEntry | None]:
         """Return the account that *login* names."""
-        if not _is_storable(login):
+        if not is_storable(login):
             return None
         return self._run(self._read_one, self._find, {"login": login})
 
@@ -201,12 +201,3 @@ def _python_type(column: ColumnElement[Any]) -> Callable[[str], Any]:
 def _text(hashed: Any) -> Any:
     """Return a hash as text, which some tables keep as the bytes that `bcrypt.hashpw` gives."""
     return hashed.decode("ascii", "replace") if isinstance(hashed, bytes) else hashed
-
-
-def _is_storable(text: str) -> bool:
-    """Tell whether a database can hold the text at all: no NUL, no lone surrogate."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text

@@ -19,7 +19,7 @@ from twinlock.accounts.names import (
     check_username,
 )
 from twinlock.accounts.password_check import NewHash
-from twinlock.accounts.roles import role_problem
+from twinlock.accounts.roles import MAX_ROLES, role_problem
 from twinlock.accounts.subjects import store as subjects
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
@@ -92,6 +92,8 @@ class UndoneError(Exception):
 def check_roles(roles: Sequence[str]) -> Refused | None:
     """Return why these are no roles, or None."""
     problem = next(filter(None, map(role_problem, roles)), None)
+    if problem is None and len(set(roles)) > MAX_ROLES:
+        problem = f"An account has at most {MAX_ROLES} roles: its tokens name each of them."
     return Refused("role_invalid", problem) if problem else None
 
 

@@ -347,13 +347,13 @@ class Administration:
         self._changes.remove_every_factor(tx, account)
         subjects.close(tx, account.subject, now=now)
         accounts.delete_account(tx, account.host_id)
-        self._counting.forget(tx, account.subject)
+        self._counting.forget(tx, account.subject, now=now)
         self._keep_admins(tx, account)
         self._record(tx, EventType.ACCOUNT_DELETED, account.subject, caller, now=now)
         return done
 
     def _unlock(self, tx: Connection, account: Account, caller: Caller, *, now: datetime) -> None:
-        self._counting.unlock(tx, account.subject)
+        self._counting.unlock(tx, account.subject, now=now)
         self._record(tx, EventType.ACCOUNT_UNLOCKED, account.subject, caller, now=now)
 
     def _end_sessions(

@@ -17,7 +17,9 @@ from twinlock.core import clock
 from twinlock.core.principal import User
 from twinlock.core.proof import Reason, SubjectId
 from twinlock.core.secrets import new_secret
+from twinlock.flows.event_ids import first_id_of
 from twinlock.flows.parts import Parts
+from twinlock.sessions import store as sessions
 from twinlock.throttle import policy, store
 from twinlock.throttle.floods import Floods, Untold
 from twinlock.throttle.policy import Familiar, Throttled
@@ -78,9 +80,9 @@ class Counting:
         familiar, browser = self._familiar(tx, subject, network_key, caller, now=now)
         rules = self._parts.throttle.password_rules(
             network=network_key,
-            account_network=self._digest("account-network", who, network),
+            account_network=self._network_key(who, network),
             strangers=self._digest("strangers", who),
-            browser=self._digest("account-browser", who, browser) if browser else None,
+            browser=self._browser_key(who, self._digest("browser", browser)) if browser else None,
             familiar=familiar,
         )
         taken = store.take_password_tries(tx, rules, now=now)
@@ -147,7 +149,7 @@ class Counting:
         Args:
             user: Who is signed in; each session has a count of its own.
         """
-        key = self._digest("session", user.id, user.session_id)
+        key = self._session_key(user.id, user.session_id)
         rule = self._parts.throttle.password_known_browser
         taken = store.take_try(tx, rule=rule, key=key, now=now)
         if isinstance(taken, Throttled):
@@ -296,15 +298,38 @@ class Counting:
                 return familiar, secret
         return familiar, secrets[0]
 
-    def unlock(self, tx: Connection, subject: SubjectId) -> None:
-        """Forget an account's own counts: an administrator's act."""
-        store.forget(tx, self._second_factor_key(subject))
-        store.forget(tx, self._digest("strangers", self._digest("subject", subject)))
+    def unlock(self, tx: Connection, subject: SubjectId, *, now: datetime) -> None:
+        """Forget every count of an account, whatever it is counted by: an administrator's act.
 
-    def forget(self, tx: Connection, subject: SubjectId) -> None:
+        Each try that a count of the account and a network holds is in the log, with its address.
+        The networks' own counts go on: they are nobody's account's.
+        """
+        who = self._digest("subject", subject)
+        since = now - self._parts.throttle.password_account_network.longest.window
+        places = audit.list_places(tx, subject, first=first_id_of(since))
+        living = sessions.find_sessions(tx, subject, now=now)
+        for key in (  # in the order in which a try takes them, or two would deadlock
+            self._second_factor_key(subject),
+            *{self._network_key(who, network_of(ip)) for ip in places},
+            self._digest("strangers", who),
+            *(self._browser_key(who, one) for one in store.list_browsers(tx, subject)),
+            *(self._session_key(subject, one.id) for one in living),
+        ):
+            store.forget(tx, key)
+
+    def forget(self, tx: Connection, subject: SubjectId, *, now: datetime) -> None:
         """Forget what was counted and familiar, when an account is deleted."""
-        self.unlock(tx, subject)
+        self.unlock(tx, subject, now=now)
         store.forget_familiar(tx, subject)
+
+    def _network_key(self, who: bytes, network: str) -> bytes:
+        return self._digest("account-network", who, network)
+
+    def _browser_key(self, who: bytes, browser: bytes) -> bytes:
+        return self._digest("account-browser", who, browser)
+
+    def _session_key(self, subject: SubjectId, session_id: str) -> bytes:
+        return self._digest("session", subject, session_id)
 
     def _second_factor_key(self, subject: SubjectId) -> bytes:
         return second_factor_key(self._parts, subject)

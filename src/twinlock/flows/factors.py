@@ -93,8 +93,8 @@ class FactorManagement:
 
     def rename(
         self, user: User, authenticator_id: str, label: str, caller: Caller, *, now: datetime
-    ) -> Authenticator | Refused | Denied:
-        """Give an authenticator another label."""
+    ) -> Authenticator | StepUpRequired | Refused | Denied:
+        """Give an authenticator another label; it ends nothing."""
         return self._parts.database.transaction(
             self._rename, user, authenticator_id, label, caller, now=now
         )
@@ -157,12 +157,11 @@ class FactorManagement:
         caller: Caller,
         *,
         now: datetime,
-    ) -> Authenticator | Refused | Denied:
-        account = self._parts.accounts.get(tx, user.id)
-        factors = self._verifying.factors_of(tx, account)
-        if not isinstance(factors, Authenticators):
-            return NOT_FOUND if isinstance(factors, NoSecondFactor) else Denied()
-        one = factors.get(authenticator_id)
+    ) -> Authenticator | StepUpRequired | Refused | Denied:
+        allowed = self._changes.allow(tx, user, now=now)
+        if not isinstance(allowed, Allowed):
+            return allowed
+        one = next((one for one in allowed.authenticators if one.id == authenticator_id), None)
         if one is None:
             return NOT_FOUND
         authenticators.rename_authenticator(tx, user.id, authenticator_id, label=label)

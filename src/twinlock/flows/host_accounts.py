@@ -6,6 +6,7 @@ What it told is kept beside the subject, and read there by everything else.
 """
 
 import contextlib
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, Final, ParamSpec
@@ -26,6 +27,8 @@ from twinlock.flows.changes import Changes
 from twinlock.flows.counting import Counting
 from twinlock.flows.parts import Parts
 from twinlock.sessions import store as sessions
+
+log = logging.getLogger("twinlock.accounts")
 
 P = ParamSpec("P")
 
@@ -101,6 +104,9 @@ class HostAccounts:
         """
         if not account.is_new or account.entry is None:
             return
+        if _had_factors(tx, account.subject):
+            log.critical("seal_broken", extra={"subject": account.subject})
+            return  # so that the step that comes next finds no subject, and denies
         entries.insert_subject(
             tx,
             subject_id=account.subject,
@@ -224,7 +230,7 @@ class HostChanges:
         self._changes.remove_every_factor(tx, account)
         subjects.close(tx, account.subject, now=now)
         entries.delete_entry(tx, account.subject)
-        self._counting.forget(tx, account.subject)
+        self._counting.forget(tx, account.subject, now=now)
         self._record(tx, EventType.ACCOUNT_DELETED, account, (), now=now)
         return noted
 
@@ -249,6 +255,16 @@ class HostChanges:
     ) -> None:
         details = {"changed": list(changed)} if changed else {}
         audit.record(tx, Event(type_, now, _HOST, subject=account.subject, details=details))
+
+
+def _had_factors(tx: Connection, subject: SubjectId) -> bool:
+    """Tell whether the log knows of a factor of an account that nobody is to have signed in to.
+
+    Who deletes all that belongs to a second factor makes no new account of it: an event cannot be
+    taken away without breaking the chain.
+    """
+    enrolled = EventType.FACTOR_ENROLLED
+    return bool(audit.list_events(tx, limit=1, subject=subject, type_=enrolled))
 
 
 def _open_row(tx: Connection, host_id: str) -> Row[*tuple[Any, ...]] | None:

@@ -11,6 +11,8 @@ from typing import Final
 
 from sqlalchemy import Connection, Row
 
+from twinlock.accounts.email_changes import store as staged_emails
+from twinlock.accounts.resets import store as resets
 from twinlock.audit import store as audit
 from twinlock.audit.events import Caller, Event, EventType
 from twinlock.core.errors import NotInitializedError, SealBrokenError, WrongKeyError
@@ -81,7 +83,8 @@ def note_restored(parts: Parts, caller: Caller, *, now: datetime) -> dict[str, i
     """After a backup was put back, end all that could have been used or revoked since.
 
     Returns:
-        How many sessions, pending ceremonies, devices, waiting mails and recovery codes were ended.
+        How many sessions, pending ceremonies, devices, waiting mails, recovery codes, and changes
+        that admins had asked for were ended.
     """
     ended = parts.database.transaction(_note_restored, parts, caller, now=now)
     parts.marks.bump_all()
@@ -113,6 +116,9 @@ def _note_restored(
         "devices": devices.delete_every_device(tx),
         "mails": outbox.void_every_mail(tx),
         "recovery_codes": parts.recovery_codes.void_everything(tx),
+        # The link that stops them went with the rest, and it may have been used since the backup.
+        "factor_resets": resets.delete_every_reset(tx),
+        "email_changes": staged_emails.delete_every_staged(tx),
     }
     details: dict[str, str | int | Sequence[str]] = dict(ended)
     audit.record(tx, Event(EventType.DATABASE_RESTORED, now, caller, details=details))

@@ -140,6 +140,7 @@ async def show_rename(
 ) -> HTMLResponse:
     """Ask for another name."""
     one = _one(await _own(runtime, visitor), factor_id)
+    require_fresh(runtime, visitor, f"/factors/{factor_id}/rename", has_factor=True)
     return page(request, "factors/rename.html", visitor=visitor, one=one, label=one.label)
 
 
@@ -154,6 +155,8 @@ async def rename(
     done = await runtime.workers.run(
         runtime.factors.rename, visitor.user, factor_id, label, caller, now=now
     )
+    if isinstance(done, StepUpRequired):
+        raise prove_again(runtime, f"/factors/{factor_id}/rename")
     if not isinstance(done, Authenticator):
         raise _missing()
     return home(runtime, note="renamed")

@@ -7,7 +7,7 @@ request overtake this one, was the clock set back, is the count damaged?
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -188,6 +188,9 @@ FIND_FAMILIAR = select(familiar.c.kind).where(
         ),
     ),
 )
+LIST_BROWSERS = select(familiar.c.digest).where(
+    familiar.c.subject_id == bindparam("subject"), familiar.c.kind == BROWSER
+)
 DELETE_FAMILIAR = delete(familiar).where(familiar.c.subject_id == bindparam("subject"))
 EXPIRE_FAMILIAR = delete(familiar).where(
     tuple_(*_familiar_key).in_(
@@ -332,6 +335,11 @@ def is_familiar(
     }
     kinds = db.execute(FIND_FAMILIAR, params).scalars().all()
     return Familiar(network=NETWORK in kinds, browser=BROWSER in kinds)
+
+
+def list_browsers(db: Connection, subject_id: SubjectId) -> Sequence[bytes]:
+    """Return the digests of the browsers that an account has fully signed in from."""
+    return db.execute(LIST_BROWSERS, {"subject": subject_id}).scalars().all()
 
 
 def forget_familiar(tx: Connection, subject_id: SubjectId) -> None:

@@ -49,6 +49,8 @@ SPEND_STAGED = delete(staged_email).where(
     staged_email.c.requested_at == bindparam("asked_at", type_=UtcDateTime()),
 )
 
+DELETE_EVERY_STAGED = delete(staged_email)
+
 
 def get_staged(db: Connection, subject: SubjectId) -> StagedEmail | None:
     """Return the address that an account waits for, a dead one included."""
@@ -79,6 +81,11 @@ def spend(tx: Connection, staged: StagedEmail) -> bool:
     """Take it away, to put it in force or to drop it; False when somebody was first."""
     params = {"subject": staged.subject, "asked_at": staged.requested_at}
     return tx.execute(SPEND_STAGED, params).rowcount == 1
+
+
+def delete_every_staged(tx: Connection) -> int:
+    """Call off what was asked for everybody, after a backup was put back; return how many."""
+    return tx.execute(DELETE_EVERY_STAGED).rowcount
 
 
 def _staged(row: Row[Any] | None) -> StagedEmail | None:

@@ -105,6 +105,7 @@ SPEND_RESET = delete(factor_reset).where(
     factor_reset.c.subject_id == bindparam("subject"),
     factor_reset.c.requested_at == bindparam("asked_at", type_=UtcDateTime()),
 )
+DELETE_EVERY_RESET = delete(factor_reset)
 
 
 def get_reset(db: Connection, keyring: Keyring, subject: SubjectId) -> StagedReset | None:
@@ -166,6 +167,11 @@ def spend(tx: Connection, staged: StagedReset) -> bool:
     """Take a reset away, to do it or to drop it; False when somebody was first."""
     params = {"subject": staged.subject, "asked_at": staged.requested_at}
     return tx.execute(SPEND_RESET, params).rowcount == 1
+
+
+def delete_every_reset(tx: Connection) -> int:
+    """Call off what was asked for everybody, after a backup was put back; return how many."""
+    return tx.execute(DELETE_EVERY_RESET).rowcount
 
 
 def reseal_resets(tx: Connection, keyring: Keyring, *, after: str, limit: int) -> tuple[int, str]:
