@@ -67,6 +67,12 @@ class Browser:
         """What the page says."""
         return " ".join(" ".join(self.read().texts).split())
 
+    def keep_cookie(self, name: str, value: str) -> None:
+        """Hold a cookie as if a page of the site had set it."""
+        if name in self.client.cookies:
+            self.client.cookies.delete(name)
+        self.client.cookies.set(name, value, domain="localhost.local", path="/")
+
     def read(self) -> PageReader:
         """Return what is in the page."""
         reader = PageReader()

@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from tests.pages.browser import Browser
-from tests.support.house import Enrolled, House
+from tests.pages.crawling import page_routes
+from tests.support.house import House
 from twinlock import pages
+from twinlock.testing.authenticator import FakeAuthenticator
 
 PAGES = Path(pages.__file__).parent
 TEMPLATES = sorted((PAGES / "templates").rglob("*.html"))
@@ -35,41 +35,44 @@ def test_modules_keep_nothing_in_the_browser() -> None:
     assert [one.name for one in MODULES if kept.search(one.read_text())] == []
 
 
-@pytest.mark.parametrize("path", ["/account", "/events"])
-def test_every_page_inside_offers_to_sign_out(
-    sqlite_house: House, browser: Browser, enrolled: Enrolled, path: str
+def offers_to_leave(html: str) -> bool:
+    return 'href="/logout"' in html or 'action="/logout"' in html
+
+
+def test_every_page_that_wants_a_session_offers_to_sign_out(
+    sqlite_house: House, console: Browser
 ) -> None:
-    browser.sign_in_fully(sqlite_house, enrolled)
+    """ASVS 5.0 7.4.4. Which pages do is told by where a stranger is led."""
+    stranger = Browser(sqlite_house.client())
+    console.open("/account")
+    own = [link for link in console.read().links if link.startswith("/factors/")]
+    paths = {*page_routes(sqlite_house.app), *own}
+    wanting = [path for path in sorted(paths) if stranger.open(path).url.path == "/login"]
 
-    browser.open(path)
+    shown = {path: console.open(path) for path in wanting if path != "/admin/events/export"}
+    left_out = [path for path, one in shown.items() if not offers_to_leave(one.text)]
 
-    assert browser.form("/logout").fields["csrf"]
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/account/password",
-        "/account/email",
-        "/factors/new",
-        "/factors/recovery_codes",
-        "/factors/{factor}/rename",
-        "/factors/{factor}/remove",
-    ],
-)
-def test_every_page_that_asks_one_thing_leads_back_to_where_one_signs_out(
-    sqlite_house: House, browser: Browser, enrolled: Enrolled, path: str
-) -> None:
-    browser.sign_in_fully(sqlite_house, enrolled)
-
-    answer = browser.client.get(path.format(factor=enrolled.tokens["factor"]["id"]))
-
-    assert answer.status_code == 200
-    assert 'href="/account"' in answer.text
+    assert {"/account/password", "/factors/new", "/reauthenticate", "/admin/keys"} <= set(wanting)
+    assert any(path.endswith("/remove") for path in wanting)
+    assert left_out == []
 
 
-def test_every_page_of_the_console_offers_to_sign_out(console: Browser) -> None:
-    paths = ("/admin", "/admin/accounts", "/admin/policies", "/admin/events", "/admin/keys")
-    for path in paths:
-        console.open(path)
-        assert console.form("/logout").fields["csrf"], path
+def test_every_step_of_setting_up_offers_to_sign_out(sqlite_house: House, browser: Browser) -> None:
+    """ASVS 5.0 7.4.4, for pages that only a form leads to."""
+    browser.sign_in()
+    browser.open("/factors/new")
+    steps = [browser.send("/factors/totp")]
+    phone = FakeAuthenticator.from_uri(browser.form("/confirm").fields["uri"])
+    steps.append(browser.send("/confirm", answer="000000"))
+    steps.append(browser.send("/confirm", answer=phone.code(sqlite_house.now)))
+    steps.append(browser.open(next(one for one in browser.read().links if "/check" in one)))
+    steps.append(browser.send("/check", answer="AAAA"))
+    browser.open("/factors/new")
+    steps.append(browser.send("/factors/passkey"))
+    steps.append(browser.send("/confirm", answer="{}"))
+
+    assert "Save your recovery codes" in steps[2].text
+    assert [one.url.path for one in steps if not offers_to_leave(one.text)] == []
+    browser.open("/logout")
+    browser.send("/logout")
+    assert browser.open("/account").url.path == "/login"

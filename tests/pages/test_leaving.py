@@ -1,7 +1,10 @@
 """Signing out by pages, and forgetting the device on the way."""
 
+import pytest
+
 from tests.pages.browser import Browser
-from tests.support.house import Enrolled, House
+from tests.pages.test_enrollment import demand, phone_on, reset
+from tests.support.house import PASSWORD, Enrolled, House
 
 DEVICE = "__Host-twinlock-device"
 
@@ -118,3 +121,116 @@ def test_only_a_page_of_this_browser_and_the_newest_cookie_forget_a_device(
         assert "That device is forgotten." in other.text  # one answer, whatever it was
 
     assert devices(sqlite_house) == 1
+
+
+LOGIN, ENROLLMENT, RESET = (f"__Host-twinlock-{name}" for name in ("login", "enrollment", "reset"))
+
+
+def test_a_login_that_waits_for_a_code_is_left_for_good(
+    sqlite_house: House, browser: Browser, enrolled: Enrolled
+) -> None:
+    """Who leaves a shared computer after the password leaves nothing that goes on."""
+    browser.sign_in()
+    kept = browser.client.cookies[LOGIN]
+    browser.open("/login/help")
+    assert "Stop signing in" in browser.text
+    browser.open("/logout")
+    assert "Stop signing in?" in browser.text
+    browser.open(next(one for one in browser.read().links if "/login/" in one))  # go on
+    assert browser.path == "/login/totp"
+
+    browser.open("/logout")
+    browser.send("/logout/login")
+
+    assert "This sign-in is stopped. Nothing was opened." in browser.text
+    assert LOGIN not in browser.client.cookies
+    browser.keep_cookie(LOGIN, kept)  # whoever had a copy
+    browser.open("/login/totp")
+    sqlite_house.clock.advance(seconds=30)
+    denied = browser.send("/login/totp", answer=enrolled.phone.code(sqlite_house.now))
+    assert denied.status_code == 401
+    assert "__Host-twinlock" not in browser.client.cookies
+
+
+def test_a_login_that_waits_for_a_second_factor_is_left_for_good(
+    sqlite_house: House, browser: Browser
+) -> None:
+    """Else whoever comes next sets up an authenticator of theirs, and is in."""
+    demand(sqlite_house)
+    browser.sign_in()
+    phone = phone_on(browser)
+    form, kept = browser.form("/confirm"), browser.client.cookies[ENROLLMENT]
+    assert 'href="/logout"' in browser.page.text
+
+    browser.open("/logout")
+    browser.send("/logout/login")
+
+    assert ENROLLMENT not in browser.client.cookies
+    browser.keep_cookie(ENROLLMENT, kept)
+    assert "has run out" in (browser.open("/enrollment"), browser.text)[1]
+    browser.open("/login")  # for the token of a form
+    fields = {**form.fields, "csrf": browser.form("/login").fields["csrf"]}
+    browser.client.post(
+        "/enrollment/totp/confirm", data={**fields, "answer": phone.code(sqlite_house.now)}
+    )
+    assert "__Host-twinlock" not in browser.client.cookies
+
+
+def test_the_link_of_a_reset_goes_with_the_login(sqlite_house: House, browser: Browser) -> None:
+    link = reset(sqlite_house)
+    browser.sign_in()
+    browser.send("/enrollment/link", token=link)
+    assert RESET in browser.client.cookies
+
+    browser.open("/logout")
+    browser.send("/logout/login")
+
+    assert not {RESET, ENROLLMENT, LOGIN} & set(browser.client.cookies)
+
+
+def test_only_a_page_of_this_browser_stops_a_login(
+    sqlite_house: House, browser: Browser, enrolled: Enrolled
+) -> None:
+    browser.sign_in()
+    browser.open("/logout")
+
+    assert browser.send("/logout/login", csrf="x").status_code == 403
+    headers = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+    assert browser.client.post("/logout/login", data={"csrf": "x"}, headers=headers).status_code == 403
+    browser.open("/login/totp")
+    sqlite_house.clock.advance(seconds=30)
+    browser.send("/login/totp", answer=enrolled.phone.code(sqlite_house.now))
+
+    assert browser.path == "/account"
+
+
+@pytest.mark.parametrize("cookie", ["x", "~", "~~~~~", "x~totp~0~~~", "%E2%82%AC~a", "a" * 3000])
+def test_a_made_up_login_is_left_like_any_other(
+    sqlite_house: House, browser: Browser, cookie: str
+) -> None:
+    browser.keep_cookie(LOGIN, cookie)
+    browser.open("/logout")
+    if any(form.action == "/logout/login" for form in browser.read().forms):
+        browser.send("/logout/login")
+
+    assert "You are signed out." in browser.text
+
+
+def test_signing_out_leaves_a_login_that_waits_as_well(
+    sqlite_house: House, browser: Browser, enrolled: Enrolled
+) -> None:
+    browser.sign_in()
+    kept = browser.client.cookies[LOGIN]
+    sqlite_house.clock.advance(seconds=30)
+    other = Browser(sqlite_house.client())
+    other.sign_in()
+    other.send("/login/totp", answer=enrolled.phone.code(sqlite_house.now))
+    other.keep_cookie(LOGIN, kept)
+
+    other.open("/logout")
+    other.send("/logout")
+
+    sqlite_house.clock.advance(seconds=30)
+    answer = enrolled.phone.code(sqlite_house.now)
+    assert browser.send("/login/totp", answer=answer).status_code == 401
+    assert PASSWORD not in other.page.text

@@ -196,3 +196,32 @@ def test_passkeys_that_are_tried_too_often_have_to_wait(browser: Browser) -> Non
     assert int(browser.page.headers["retry-after"]) > 0
     assert "Please wait" in browser.text
     assert browser.form("/passkey").fields["login"]  # and may be tried again after that time
+
+
+def test_the_code_page_says_whose_code_it_wants_once_the_password_was_right(
+    sqlite_house: House, browser: Browser, enrolled: Enrolled
+) -> None:
+    """The name is the one in the app, whatever was typed, and nobody learns it by guessing."""
+    browser.sign_in("johndoe@example.com", "wrong")
+    assert "johndoe," not in browser.text + browser.text.replace("johndoe@example.com", "")
+    assert ">johndoe<" not in browser.page.text
+
+    browser.sign_in("johndoe@example.com")
+
+    assert browser.path == "/login/totp"
+    assert "find Twinlock, <bdi>johndoe</bdi>." in browser.page.text
+    browser.client.cookies.delete("__Host-twinlock-login")
+    assert "johndoe" not in browser.open("/login/totp").text
+
+
+def test_a_name_that_somebody_put_into_the_cookie_is_only_text(
+    sqlite_house: House, browser: Browser, enrolled: Enrolled
+) -> None:
+    browser.sign_in()
+    kept = browser.client.cookies["__Host-twinlock-login"].rpartition("~")[0]
+    browser.keep_cookie("__Host-twinlock-login", f"{kept}~%3Cu%3E%22x")
+
+    page = browser.open("/login/totp").text
+
+    assert "<u>" not in page
+    assert "<bdi>&lt;u&gt;&#34;x</bdi>" in page

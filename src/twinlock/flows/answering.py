@@ -2,12 +2,14 @@
 
     SecondFactorRequired ── submit_answer ──┬─ SignedIn
          │                  (counts)        ├─ Denied, Throttled
-         └─ begin_again: fresh options      └─ EnrollmentRequired  (policy demands more)
+         ├─ begin_again: fresh options      └─ EnrollmentRequired  (policy demands more)
+         └─ give_up: its owner leaves
 
 What was begun dies with the account's generation: a change of password, factors or state voids
 every login that waits.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -65,6 +67,20 @@ class Answering:
     ) -> Offered | Denied | Throttled:
         """Return fresh options of one method for a pending login; a mailed code goes out now."""
         return self._parts.database.transaction(self._begin_again, handle, method, caller, now=now)
+
+    def give_up(self, handles: Sequence[str], *, now: datetime) -> None:
+        """Void logins that their browser goes no further with: nobody else goes on there."""
+        self._parts.database.transaction(self._give_up, handles, now=now)
+
+    def _give_up(self, tx: Connection, handles: Sequence[str], *, now: datetime) -> None:
+        most = self._parts.lifetimes.max_answers
+        for handle in handles:
+            for purpose in (Purpose.LOGIN, Purpose.LOGIN_ENROLLMENT):
+                begun = pending_store.get_pending(
+                    tx, digest(handle), purpose=purpose, max_tries=most, now=now
+                )
+                if begun is not None:
+                    pending_store.spend(tx, begun, now=now)
 
     def _count_answer(
         self, tx: Connection, handle: str, method: str, request: Request, *, now: datetime

@@ -348,7 +348,7 @@ class Login:
         pending_store.insert_pending(tx, replace(begun, state=state))
         pending_store.delete_oldest(tx, begun, kept=self._parts.lifetimes.max_pending)
         self._admission.record_password(tx, account, request.caller, now=now)
-        return SecondFactorRequired(handle, lifetime, offered)
+        return SecondFactorRequired(handle, lifetime, offered, account.username)
 
     def _told_of_password(
         self,

@@ -73,11 +73,13 @@ class SecondFactorRequired:
         handle: The ``login`` that `finish` and ``POST /api/login/{method}`` take; a secret.
         expires_in: How long it waits for an answer.
         methods: What may be answered, each with the options that its client needs.
+        username: Whose login it is; who knows the password may know it.
     """
 
     handle: str = field(repr=False)
     expires_in: timedelta
     methods: tuple[Offered, ...]
+    username: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

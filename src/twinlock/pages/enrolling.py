@@ -41,6 +41,7 @@ class Place:
         leave: Where one goes without it.
         next: Where one wanted to go.
         is_forced: Whether nothing opens without it.
+        way_out: What one can leave: a session, or a login that waits.
     """
 
     owner: str = field(repr=False)
@@ -50,6 +51,7 @@ class Place:
     leave: str
     next: str | None = None
     is_forced: bool = False
+    way_out: str = "session"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ def choose_page(
         request,
         "factors/choose.html",
         place=place,
+        way_out=place.way_out,
         methods=[method for method in METHODS if method in methods],
         due=due,
         **shown,
@@ -106,6 +109,7 @@ def begun_page(
             request,
             "factors/passkey.html",
             place=place,
+            way_out=place.way_out,
             enrollment=begun.handle,
             options=credentials.written(begun.options),
         )
@@ -142,12 +146,18 @@ def again_page(
 def over_page(request: Request, place: Place, method: str) -> HTMLResponse:
     """Say that an enrollment was confirmed too late or too often."""
     is_key = method == "totp"
-    return page(request, "factors/over.html", status=400, place=place, is_key=is_key)
+    way_out = place.way_out
+    return page(
+        request, "factors/over.html", status=400, place=place, is_key=is_key, way_out=way_out
+    )
 
 
 def refused_page(request: Request, place: Place | None, code: str) -> HTMLResponse:
     """Say why something cannot be done now."""
-    return page(request, "factors/refused.html", status=400, place=place, code=code)
+    way_out = place.way_out if place else "session"
+    return page(
+        request, "factors/refused.html", status=400, place=place, code=code, way_out=way_out
+    )
 
 
 def codes_page(
@@ -171,6 +181,7 @@ def codes_page(
         check=with_query(check, next=own_path(there)),
         made_at=now,
         done=None,
+        way_out="session",
     )
 
 
@@ -189,6 +200,7 @@ def _mailed_page(
         "factors/email_code.html",
         status=status,
         place=place,
+        way_out=place.way_out,
         enrollment=handle,
         sent_to=sent_to,
         error=error,
@@ -224,6 +236,7 @@ def _key_page(
         "factors/totp.html",
         status=status,
         place=place,
+        way_out=place.way_out,
         error=error,
         wide=True,
         **shown,

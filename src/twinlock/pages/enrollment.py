@@ -237,6 +237,7 @@ def _place(request: Request, runtime: Runtime, waiting: Waiting, there: str | No
         leave=f"{runtime.prefix}/login{'/help' if waiting.is_forced else ''}",
         next=there,
         is_forced=waiting.is_forced,
+        way_out="login",
     )
 
 
@@ -267,6 +268,7 @@ def _link_page(
         csrf=form_token(runtime, secret),
         next=there or "",
         error=error,
+        way_out="login" if Waiting.of(request) else "",
     )
     keep_form_secret(response, secret)
     cookies.forget(response, cookies.RESET)

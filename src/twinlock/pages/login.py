@@ -30,6 +30,7 @@ from twinlock.pages.routes import page_router
 from twinlock.pages.shown import page, safe_methods
 from twinlock.pages.sign_in import sign_in_page
 from twinlock.pages.visitor import signed_in
+from twinlock.pages.waiting import way_out_of
 from twinlock.web.deps import From, Now, Running, TrustedDevice
 from twinlock.web.password_step import Submitted, submit_password
 from twinlock.web.runtime import Runtime, runtime_of
@@ -48,6 +49,8 @@ METHODS: Final = {
 _MAX_NAME: Final = 1024
 _MAX_PASSWORD: Final = 16_384
 _MAX_ANSWER: Final = 1024
+_MAX_SHOWN: Final = 64
+"""Characters of a name that fit into a cookie in any script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Begun:
         sent_to: Where a mailed code went, as its owner knows it again; empty before one was sent.
         remembers: Whether it was asked with the password that this device be remembered; asked
             again with the second factor, whose answer counts.
+        name: Whose it is, as the authenticator app has it.
     """
 
     handle: str = field(repr=False)
@@ -67,21 +71,24 @@ class Begun:
     denials: int = 0
     sent_to: str = ""
     remembers: bool = False
+    name: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, request: Request) -> "Begun | None":
         """Return the login that this browser has begun; None where it has run out."""
         parts = (cookies.read(request, cookies.LOGIN) or "").split("~")
-        if len(parts) != 5 or not parts[2].isdecimal():
+        if len(parts) != 6 or not parts[2].isdecimal():
             return None
         methods = tuple(safe_methods(parts[1].split(".")))
-        return cls(parts[0], methods, int(parts[2][:2]), unquote(parts[3]), parts[4] == "yes")
+        sent_to, name = unquote(parts[3]), unquote(parts[5])
+        return cls(parts[0], methods, int(parts[2][:2]), sent_to, parts[4] == "yes", name)
 
     def keep(self, response: Response, runtime: Runtime) -> Response:
         """Let the browser go on with it, for as long as a login may wait."""
-        sent_to = quote(self.sent_to, safe="@").replace("~", "%7E")
+        sent_to, name = _in_cookie(self.sent_to), _in_cookie(self.name[:_MAX_SHOWN])
         remembers = "yes" if self.remembers else ""
-        value = f"{self.handle}~{'.'.join(self.methods)}~{self.denials}~{sent_to}~{remembers}"
+        known = (self.handle, ".".join(self.methods), self.denials, sent_to, remembers, name)
+        value = "~".join(map(str, known))
         cookies.give(response, cookies.LOGIN, value, max_age=runtime.parts.lifetimes.pending_login)
         return response
 
@@ -130,7 +137,9 @@ async def sign_in(
 @pages.get("/help")
 async def show_help(request: Request, runtime: Running) -> HTMLResponse:
     """Say what to do without a password or any second factor; nothing is reset from here."""
-    return page(request, "login/help.html", can_recover=runtime.parts.mail is not None)
+    way_out = way_out_of(request)
+    can_recover = runtime.parts.mail is not None
+    return page(request, "login/help.html", can_recover=can_recover, way_out=way_out)
 
 
 @pages.get("/{method}")
@@ -230,11 +239,15 @@ async def send_code(
             return denied(_run_out(request, there, status=401))
 
 
+def _in_cookie(text: str) -> str:
+    return quote(text, safe="@").replace("~", "%7E")
+
+
 def _second_step(
     runtime: Runtime, required: SecondFactorRequired, there: str | None, *, remembers: bool
 ) -> Response:
     methods = safe_methods([offered.method for offered in required.methods])
-    begun = Begun(required.handle, tuple(methods), remembers=remembers)
+    begun = Begun(required.handle, tuple(methods), remembers=remembers, name=required.username)
     first = methods[0] if methods else "none"
     response = see_other(with_query(f"{runtime.prefix}/login/{first}", next=there))
     return begun.keep(response, runtime)
@@ -304,6 +317,7 @@ def _answer_page(
         can_remember=True,
         remembers=begun.remembers,
         sent_to=begun.sent_to,
+        name=begun.name,
         lasts=int(runtime.parts.lifetimes.email_code.total_seconds() // 60),
         minutes=wait,
         again=with_query(f"{runtime.prefix}/login", next=there),

@@ -11,6 +11,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
+from markupsafe import Markup
 
 from twinlock.core.languages import LANGUAGES, RIGHT_TO_LEFT, SOURCE
 from twinlock.pages import cookies, texts
@@ -26,7 +27,7 @@ STATE: Final = "twinlock_pages"
 _Unit = Literal["day", "hour", "minute", "second"]
 
 VISITORS_LANGUAGE: Final = "twinlock_language"
-"""Where a request's state holds the language of who is signed in."""
+"""Where a request's state holds the language of who is signed in, and of nobody else."""
 
 NOTES: Final = {
     "signed_out_there": texts.mark("That session is signed out."),
@@ -48,6 +49,7 @@ NOTES: Final = {
     "email_asked": texts.mark(
         "We sent a link to the new address. Until you open it, nothing changes."
     ),
+    "given_up": texts.mark("This sign-in is stopped. Nothing was opened."),
     "codes_kept": texts.mark("Your recovery codes are in a safe place."),
     "account_unlocked": texts.mark("The account is unlocked."),
     "account_signed_out": texts.mark("The account is signed out everywhere."),
@@ -132,6 +134,7 @@ class Pages:
         self._env.filters["percent"] = _percent
         self._env.filters["device"] = _device
         self._env.filters["lasting"] = _lasting
+        self._env.filters["isolated"] = _isolated
         texts.catalogues()
 
     def language(self, request: Request) -> str:
@@ -152,6 +155,7 @@ class Pages:
         language = self.language(request)
         note = cookies.read(request, cookies.NOTE)
         prefix = self._prefix
+        is_signed_in = hasattr(request.state, VISITORS_LANGUAGE)
         body = self._env.get_template(template).render(
             {
                 "service": self.service,
@@ -170,6 +174,7 @@ class Pages:
                 "wide": False,
                 "error": None,
                 "can_remember": False,
+                "way_out": "session" if is_signed_in else "",
                 **shown,
             }
         )
@@ -256,6 +261,11 @@ def _lasting(context: Context, time: timedelta) -> str:
         unit = "minute"
     # No larger unit is ever reached; `format_unit` lacks the long form of some languages.
     return format_timedelta(time, granularity=unit, threshold=1e9, locale=context["language"])
+
+
+def _isolated(name: str) -> Markup:
+    """Keep a name inside a sentence from turning the sentence's direction."""
+    return Markup("<bdi>{}</bdi>").format(name)
 
 
 def _device(user_agent: str | None) -> Device:

@@ -15,6 +15,8 @@ from twinlock.web.problems import ProblemError
 from twinlock.web.runtime import Runtime, runtime_of
 
 FIRST_PASSWORD: Final = "/account/password"
+_ON_THE_WAY: Final = (FIRST_PASSWORD, "/reauthenticate", "/logout")
+"""All that opens to who holds a first password, with what is below it."""
 
 
 class SeeOtherError(ProblemError):
@@ -77,9 +79,7 @@ async def _looking(request: Request) -> Visitor:
     if visitor is None:
         here = own_path(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
         raise SeeOtherError(with_query(f"{runtime_of(request).prefix}/login", next=here))
-    prefix = runtime_of(request).prefix
-    if visitor.user.must_change_password and request.url.path != f"{prefix}{FIRST_PASSWORD}":
-        raise SeeOtherError(f"{prefix}{FIRST_PASSWORD}")
+    _keep_to_first_password(request, visitor)
     return visitor
 
 
@@ -90,7 +90,21 @@ async def _acting(request: Request, form: Form) -> Visitor:
         raise SeeOtherError(f"{runtime_of(request).prefix}/login")
     if not has_csrf_token(request, form, visitor):
         raise StaleFormError
+    _keep_to_first_password(request, visitor)
     return visitor
+
+
+def _keep_to_first_password(request: Request, visitor: Visitor) -> None:
+    """Lead who holds a first password to its change, from wherever else.
+
+    Raises:
+        SeeOtherError: It is to be changed first.
+    """
+    prefix = runtime_of(request).prefix
+    path = request.url.path.removeprefix(prefix)
+    is_on_the_way = any(path == one or path.startswith(f"{one}/") for one in _ON_THE_WAY)
+    if visitor.user.must_change_password and not is_on_the_way:
+        raise SeeOtherError(f"{prefix}{FIRST_PASSWORD}")
 
 
 Looking = Annotated[Visitor, Depends(_looking)]

@@ -1,0 +1,25 @@
+"""The logins that a browser has begun and not finished, and how it leaves them."""
+
+from fastapi import Request, Response
+
+from twinlock.pages import cookies
+
+_LOGINS = (cookies.ENROLLMENT, cookies.LOGIN)
+
+
+def waiting_handles(request: Request) -> list[str]:
+    """Return the handles of this browser's waiting logins, the newest kind first."""
+    found = (cookies.read(request, name) for name in _LOGINS)
+    return [handle for value in found if value and (handle := value.partition("~")[0])]
+
+
+def way_out_of(request: Request) -> str:
+    """Return what a page without a session can be left from: a login that waits, or nothing."""
+    return "login" if waiting_handles(request) else ""
+
+
+def forget_waiting(response: Response) -> Response:
+    """Let the browser forget what it has begun, and the link of a reset that belongs to it."""
+    for name in (*_LOGINS, cookies.RESET):
+        cookies.forget(response, name)
+    return response
