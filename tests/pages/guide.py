@@ -77,6 +77,15 @@ class Guide:
         policy = Policy(Kind.EVERYONE, "", acr, since=since)
         self.house.policy_administration.set_policy(policy, OPERATOR, now=self.house.now)
 
+    def demand_of_role(self, role: str, acr: Acr | None) -> None:
+        """Let a policy demand something of those who have a role; nothing with None."""
+        work, now = self.house.policy_administration, self.house.now
+        if acr is None:
+            work.remove_policy(Kind.ROLE, role, OPERATOR, now=now)
+        else:
+            policy = Policy(Kind.ROLE, role, acr, since=now - timedelta(days=1))
+            work.set_policy(policy, OPERATOR, now=now)
+
     def demand_nothing(self) -> None:
         """Take the policy back."""
         work = self.house.policy_administration

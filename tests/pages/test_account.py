@@ -2,8 +2,12 @@
 
 from html import unescape
 
+import pytest
+from fastapi.testclient import TestClient
+
 from tests.pages.browser import Browser
-from tests.support.house import BASE_URL, PASSWORD, Enrolled, House
+from tests.pages.guide import answer_of
+from tests.support.house import BASE_URL, PASSWORD, Enrolled, House, sign_in
 from twinlock.testing.authenticator import FakeAuthenticator
 
 
@@ -215,3 +219,40 @@ def test_recovery_codes_without_a_factor_lead_to_one_and_ask_for_no_proof_in_vai
 
     assert "Recovery codes come with the first authenticator." in browser.text
     assert "/factors/new" in browser.read().links
+
+
+def test_a_passkey_that_is_backed_up_says_so(sqlite_house: House, client: TestClient) -> None:
+    for name, is_synced in (("ana", True), ("ben", False)):
+        sqlite_house.create(name)
+        device = FakeAuthenticator(is_synced=is_synced)
+        sqlite_house.enroll_passkey(client, device, sign_in(client, name))
+        browser = Browser(sqlite_house.client())
+        browser.sign_in(name)
+        browser.send("/login/passkey", answer=answer_of(browser, device))
+
+        browser.open("/account")
+
+        assert ("Synced" in browser.text) is is_synced
+
+
+@pytest.mark.parametrize(
+    "path,words",
+    [
+        ("/account/password", "You are about to change your password."),
+        ("/account/email", "You are about to change your e-mail address."),
+        ("/factors/new", "You are about to add an authenticator."),
+        ("/factors/recovery_codes", "You are about to make new recovery codes."),
+        ("/factors/{id}/remove", "You are about to remove an authenticator."),
+        ("/events", None),
+    ],
+)
+def test_the_page_that_asks_again_says_what_for(
+    sqlite_house: House, browser: Browser, enrolled: Enrolled, path: str, words: str | None
+) -> None:
+    browser.sign_in_fully(sqlite_house, enrolled)
+    there = path.format(id=enrolled.tokens["factor"]["id"])
+
+    browser.open(f"/reauthenticate?next={there}%3Fa=b")
+
+    assert "Confirm that it is you" in browser.text
+    assert words in browser.text if words else "about to" not in browser.text

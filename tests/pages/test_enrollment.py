@@ -208,3 +208,49 @@ def test_the_api_of_such_an_account_still_says_so(
     demand(sqlite_house)
 
     assert token(client, "johndoe", PASSWORD).json()["error"] == "enrollment_required"
+
+
+def test_the_page_says_who_asks_for_it_and_since_when(
+    sqlite_house: House, browser: Browser
+) -> None:
+    since = sqlite_house.now - timedelta(days=40)
+    day = f"{since:%b} {since.day}, {since.year}"
+    work = sqlite_house.policy_administration
+    rules = (
+        (Policy(Kind.EVERYONE, "", Acr.AAL2, since=since), "asks everyone for two factors"),
+        (Policy(Kind.ROLE, "editor", Acr.PHR, since=since), "asks you for a passkey"),
+    )
+    sqlite_house.create("ed", roles=("editor",))
+    for (policy, words), name in zip(rules, ("johndoe", "ed"), strict=True):
+        assert isinstance(work.set_policy(policy, OPERATOR, now=sqlite_house.now), Policy)
+        someone = Browser(sqlite_house.client())
+        someone.sign_in(name)
+
+        assert f"Twinlock {words} since {day}." in someone.text
+
+    work.remove_policy(Kind.EVERYONE, "", OPERATOR, now=sqlite_house.now)
+    browser.open("/enrollment")
+    assert "since" not in browser.text
+
+
+def test_after_a_reset_it_says_so_instead_of_naming_a_policy(
+    sqlite_house: House, browser: Browser
+) -> None:
+    link = reset(sqlite_house)
+    browser.sign_in()
+    browser.send("/link", token=link)
+
+    assert "Your second factor was reset: set up a new one." in browser.text
+    assert "asks everyone" not in browser.text
+
+
+def test_a_login_that_is_over_offers_nothing_to_set_up(
+    sqlite_house: House, browser: Browser
+) -> None:
+    demand(sqlite_house)
+    browser.sign_in()
+    sqlite_house.clock.advance(minutes=16)
+
+    browser.open("/enrollment")
+
+    assert RUN_OUT in browser.text

@@ -196,7 +196,9 @@ def test_only_a_page_of_this_browser_stops_a_login(
 
     assert browser.send("/logout/login", csrf="x").status_code == 403
     headers = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
-    assert browser.client.post("/logout/login", data={"csrf": "x"}, headers=headers).status_code == 403
+    assert (
+        browser.client.post("/logout/login", data={"csrf": "x"}, headers=headers).status_code == 403
+    )
     browser.open("/login/totp")
     sqlite_house.clock.advance(seconds=30)
     browser.send("/login/totp", answer=enrolled.phone.code(sqlite_house.now))

@@ -5,9 +5,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from fastapi.testclient import TestClient
+from markupsafe import escape
 
 from tests.pages.browser import Browser
-from tests.support.house import PASSWORD, House, begin_login, token
+from tests.support.house import OPERATOR, PASSWORD, House, begin_login, token
+from twinlock.flows.account_making import NewAccount
 from twinlock.testing.authenticator import FakeAuthenticator
 from twinlock.testing.mail import MailTrap
 
@@ -143,3 +145,33 @@ def test_where_registration_is_off_there_is_no_page(sqlite_house: House, browser
     assert browser.open("/registration").status_code == 404
     browser.open("/login")
     assert "/registration" not in browser.read().links
+
+
+def test_the_page_says_who_invited_to_who_holds_the_link(
+    open_house: House, visitor: Browser, client: TestClient, invitation: str, trap: MailTrap
+) -> None:
+    visitor.open(invitation)
+    assert "John Doe invited you." in visitor.text
+    visitor.open(invitation[:-1] + ("A" if invitation[-1] != "A" else "B"))
+    assert "John Doe" not in visitor.text
+
+    open_house.runtime.invitations.invite(
+        NewAccount("joe", "joe@example.com"), OPERATOR, now=open_house.now
+    )
+    visitor.open(urlsplit(trap.link("joe@example.com")).path)
+
+    assert "You are invited." in visitor.text
+
+
+def test_the_name_of_who_invited_is_text_and_turns_no_sentence(
+    open_house: House, visitor: Browser, client: TestClient, trap: MailTrap
+) -> None:
+    name = "<b>\N{HEBREW LETTER ALEF} & co"
+    open_house.create("boss", roles=("admin",), full_name=name)
+    headers = open_house.enroll(client, "boss").bearer
+    body = {"username": "jim", "email": "jim@example.com"}
+    assert client.post("/api/admin/invitations", json=body, headers=headers).status_code == 201
+
+    page = visitor.open(urlsplit(trap.link("jim@example.com")).path).text
+
+    assert f"<bdi>{escape(name)}</bdi> invited you." in page

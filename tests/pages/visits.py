@@ -26,6 +26,7 @@ from tests.pages.visits_inside import (
 )
 from tests.support.house import OPERATOR, PASSWORD, House
 from twinlock.core.proof import Acr
+from twinlock.flows.account_making import NewAccount
 from twinlock.flows.factor_administration import Removed
 from twinlock.policies.policy import Kind, Policy
 
@@ -121,6 +122,9 @@ def welcoming(guide: Guide) -> None:
     link = guide.link("invited")
     visitor.open(link)
     visitor.send(csrf="x", new_password=NEW_PASSWORD)
+    by_operator = NewAccount("guest", "guest@example.com")
+    guide.house.runtime.invitations.invite(by_operator, OPERATOR, now=guide.house.now)
+    visitor.open(guide.link("guest"))
     for new in ("password", "short", NEW_PASSWORD):
         visitor.open(link)
         visitor.send(new_password=new)
@@ -190,6 +194,12 @@ def demanded(guide: Guide) -> None:
     opened = guide.stranger()
     opened.open(urlsplit(done.link or "").path)
     opened.open("/login")
+    guide.demand_nothing()
+    guide.demand_of_role("editor", Acr.AAL2)
+    guide.stranger().sign_in(guide.person(roles=("editor",)))
+    guide.demand_of_role("editor", Acr.PHR)
+    guide.stranger().sign_in(guide.person(roles=("editor",)))
+    guide.demand_of_role("editor", None)
     guide.demand(Acr.PHR)
     keys_only = guide.stranger()
     keys_only.sign_in(guide.person())

@@ -27,6 +27,7 @@ from twinlock.factors.protocol import Factor
 from twinlock.flows.admission import Admission, Admitted, Request
 from twinlock.flows.changes import Changes
 from twinlock.flows.counting import Counting
+from twinlock.flows.demands import demands_of
 from twinlock.flows.enrolling import (
     ENROLLMENT_OVER,
     UNKNOWN_METHOD,
@@ -51,6 +52,7 @@ from twinlock.flows.waiting_logins import (
 from twinlock.mail.letters import Kind
 from twinlock.pending import store as pending_store
 from twinlock.pending.store import Pending, Purpose
+from twinlock.policies.policy import Policy
 
 LINK_REQUIRED: Final = Refused(
     "enrollment_link_required",
@@ -71,6 +73,19 @@ class EnrolledAndSignedIn:
     signed_in: SignedIn
     authenticator: Authenticator
     recovery_codes: Sequence[str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EnrollmentAsked:
+    """Why a login waits for an enrollment.
+
+    Attributes:
+        policy: What has demanded it for the longest; None where no policy does.
+        was_reset: Whether the factors were reset.
+    """
+
+    policy: Policy | None
+    was_reset: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +113,10 @@ class Enrollment:
         self._changes = changes
         self._admission = admission
         self._logins = WaitingLogins(parts, verifying)
+
+    def look(self, login: str, *, now: datetime) -> EnrollmentAsked | Denied:
+        """Tell why a login waits, to who holds it; looking changes nothing."""
+        return self._parts.database.reading(self._look, login, now=now)
 
     def begin(
         self, login: str, method: str, link: str | None, caller: Caller, *, now: datetime
@@ -145,6 +164,13 @@ class Enrollment:
         self._parts.marks.bump(list(done.ended))
         signed_in = self._admission.told(done.admitted, now=now)
         return EnrolledAndSignedIn(signed_in, done.authenticator, done.recovery_codes)
+
+    def _look(self, db: Connection, login: str, *, now: datetime) -> EnrollmentAsked | Denied:
+        waiting = self._logins.find(db, login, now=now)
+        if isinstance(waiting, Denied):
+            return waiting
+        demands = demands_of(db, self._parts, waiting.account, now=now)
+        return EnrollmentAsked(demands.in_force(now=now), waiting.needs_link)
 
     def _begin(
         self,

@@ -48,6 +48,7 @@ from twinlock.pending.store import Pending, Purpose
 
 TOO_MANY: Final = Refused("too_many_mails", "Too many mails went there today. Try again tomorrow.")
 NOT_FOUND: Final = Refused("not_found", "There is no such invitation.")
+_APART: Final = "\n"  # is in no address
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,18 @@ class Invitation:
     created_at: datetime
     expires_at: datetime
     link: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """Whom a living link invites.
+
+    Attributes:
+        inviter: Who invited, by name; None where an operator did at the command line.
+    """
+
+    account: Account
+    inviter: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +151,15 @@ class Invitations:
         """Void the invitation of an account; the account stays, and nobody can sign in to it."""
         return transaction_of(self._actor, self._parts, self._revoke, subject, caller, now=now)
 
-    def look(self, token: str, *, now: datetime) -> Account | None:
+    def look(self, token: str, *, now: datetime) -> Invited | None:
         """Return whom a living link invites; looking changes nothing."""
         if not self.is_enabled:
             return None
         found = self._parts.database.reading(
             find_link, self._parts, Purpose.INVITATION, token, now=now
         )
-        return found[1] if found else None
+        stated = found and self._stated(found[0])
+        return Invited(found[1], stated[1]) if found and stated else None
 
     def begin(self, token: str, password: str, *, now: datetime) -> AcceptanceBegun | Refused:
         """Check a link and a password. An unacceptable password leaves the link as it is."""
@@ -233,7 +247,9 @@ class Invitations:
         token, ends_at = new_secret(), now + lifetime
         begun = mailed_link(Purpose.INVITATION, token, account, account.generation, ends_at, now)
         pending.insert_pending(tx, begun)
-        state = self._verifying.seal_state(address.text.encode(), begun)
+        inviter = self._actor and (self._actor.full_name or self._actor.username)
+        said = f"{address.text}{_APART}{inviter or ''}"
+        state = self._verifying.seal_state(said.encode(), begun)
         pending.set_state(tx, begun.digest, state=state)
         link = require_mail(self._parts).letterhead.link("invitations", token)
         told = {**mailing.who(account), "link": link, "until": sentence_of(ends_at)}
@@ -284,10 +300,10 @@ class Invitations:
         self, tx: Connection, begun: Pending, new_hash: NewHash, caller: Caller, *, now: datetime
     ) -> Welcomed | Refused:
         account = spend_link(tx, self._parts, begun, now=now)
-        address = self._address_of(begun)
+        stated = self._stated(begun)
         if (
             account is None
-            or address is None
+            or stated is None
             or self._changes.sealed_authenticators(tx, account) != ()
         ):
             raise UndoneError(LINK_INVALID)
@@ -295,6 +311,7 @@ class Invitations:
         if generation is None:
             raise UndoneError(LINK_INVALID)
         self._changes.end_all(tx, account, now=now)
+        address, _ = stated
         if not accounts.update_email(
             tx, account.host_id, email=address.text, email_key=address.key, verified_at=now
         ):
@@ -305,14 +322,15 @@ class Invitations:
         )
         return welcome(tx, self._parts, self._verifying, current, new_hash, now=now)
 
-    def _address_of(self, begun: Pending) -> EmailAddress | None:
-        """Return the address that was invited, if we wrote it."""
+    def _stated(self, begun: Pending) -> tuple[EmailAddress, str | None] | None:
+        """Return the address that was invited, and by whom, if we wrote it."""
         try:
             state = self._verifying.open_state(begun) or b""
         except SealBrokenError:
             return None
-        address = check_email(state.decode())
-        return None if isinstance(address, EmailProblem) else address
+        said, _, inviter = state.decode().partition(_APART)
+        address = check_email(said)
+        return None if isinstance(address, EmailProblem) else (address, inviter or None)
 
     def _record(
         self,

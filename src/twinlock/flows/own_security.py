@@ -1,7 +1,7 @@
 """What protects an account, read at one moment: for the page that shows all of it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from twinlock.devices import store as devices
 from twinlock.devices.store import Device
 from twinlock.factors.authenticators.store import Authenticator, Authenticators
 from twinlock.flows.demands import demands_of, enrollable
+from twinlock.flows.factors import describe_all
 from twinlock.flows.outcomes import Denied
 from twinlock.flows.parts import Parts
 from twinlock.flows.verifying import Verifying
@@ -26,7 +27,11 @@ _EVENTS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """An account's locks, its address, its sessions, and the newest of its history."""
+    """An account's locks, its address, its sessions, and the newest of its history.
+
+    Attributes:
+        details: What factors know of their authenticators beside the labels, by id.
+    """
 
     authenticators: Sequence[Authenticator]
     recovery_codes_left: int
@@ -36,6 +41,7 @@ class Security:
     devices: Sequence[Device]
     due: datetime | None
     events: Sequence[Row[Any]]
+    details: Mapping[str, Mapping[str, str | bool | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,7 @@ class OwnSecurity:
             devices=devices.find_devices(db, user.id, generation=user.generation, now=now),
             due=None if account is None else self._due(db, account, user, found, now=now),
             events=events,
+            details=describe_all(self._parts.factors, db, user.id) if found else {},
         )
 
     def _due(

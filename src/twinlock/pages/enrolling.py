@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from twinlock.factors.totp.otpauth import Parsed, encode_secret, parse_uri, qr_svg
 from twinlock.flows.enrolling import EnrollmentBegun
+from twinlock.flows.enrollment import EnrollmentAsked
 from twinlock.pages import credentials
 from twinlock.pages.forms import Fields
 from twinlock.pages.paths import own_path, with_query
@@ -86,9 +87,10 @@ def choose_page(
     methods: Sequence[str],
     *,
     due: datetime | None = None,
+    asked: EnrollmentAsked | None = None,
     **shown: Any,
 ) -> HTMLResponse:
-    """Offer the kinds of authenticator."""
+    """Offer the kinds of authenticator, and say who asks for one."""
     return page(
         request,
         "factors/choose.html",
@@ -96,6 +98,7 @@ def choose_page(
         way_out=place.way_out,
         methods=[method for method in METHODS if method in methods],
         due=due,
+        asked=asked,
         **shown,
     )
 

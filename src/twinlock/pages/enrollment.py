@@ -14,7 +14,7 @@ from twinlock.flows.enrolling import (
     WRONG_ANSWER,
     EnrollmentBegun,
 )
-from twinlock.flows.enrollment import LINK_REQUIRED, EnrolledAndSignedIn
+from twinlock.flows.enrollment import LINK_REQUIRED, EnrolledAndSignedIn, EnrollmentAsked
 from twinlock.flows.first_password import Welcomed
 from twinlock.flows.opening import Transport
 from twinlock.flows.outcomes import Denied, EnrollmentRequired, IssuedCookie, Refused
@@ -98,7 +98,7 @@ def lead_welcomed(request: Request, runtime: Runtime, welcomed: Welcomed) -> Res
 
 
 @pages.get("")
-async def choose(request: Request, runtime: Running) -> Response:
+async def choose(request: Request, runtime: Running, now: Now) -> Response:
     """Offer what may be set up; after a reset, ask for the reset's link first."""
     there = own_path(request.query_params.get("next"))
     waiting = Waiting.of(request)
@@ -106,7 +106,10 @@ async def choose(request: Request, runtime: Running) -> Response:
         return _run_out(request, runtime, there)
     if waiting.needs_link and cookies.read(request, cookies.RESET) is None:
         return _link_page(request, runtime, there)
-    return _with_secret(request, runtime, waiting, there)
+    asked = await runtime.workers.run(runtime.enrollment.look, waiting.handle, now=now)
+    if isinstance(asked, Denied):
+        return _run_out(request, runtime, there)
+    return _with_secret(request, runtime, waiting, there, asked)
 
 
 @pages.get("/link/{token}")
@@ -242,12 +245,16 @@ def _place(request: Request, runtime: Runtime, waiting: Waiting, there: str | No
 
 
 def _with_secret(
-    request: Request, runtime: Runtime, waiting: Waiting, there: str | None
+    request: Request,
+    runtime: Runtime,
+    waiting: Waiting,
+    there: str | None,
+    asked: EnrollmentAsked,
 ) -> HTMLResponse:
     secret = form_secret(request)
     place = _place(request, runtime, waiting, there)
     place = replace(place, csrf=form_token(runtime, secret))
-    response = choose_page(request, place, waiting.methods)
+    response = choose_page(request, place, waiting.methods, asked=asked)
     keep_form_secret(response, secret)
     return response
 

@@ -6,9 +6,9 @@ from typing import Final
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 
-from twinlock.accounts.directory import Account
 from twinlock.audit.events import Caller
 from twinlock.flows.first_password import Welcomed
+from twinlock.flows.invitations import Invited
 from twinlock.flows.outcomes import Refused
 from twinlock.pages.enrollment import lead_welcomed
 from twinlock.pages.forms import Form
@@ -27,11 +27,11 @@ async def _accept(
     return await accept_invitation(runtime, token, password, caller, now=now)
 
 
-_INVITATION: Final = PasswordLink[Account, Welcomed](
+_INVITATION: Final = PasswordLink[Invited, Welcomed](
     kind="invitation",
     template="invitations/welcome.html",
     look=lambda runtime: runtime.invitations.look,
-    shown=lambda account: {"username": account.username},
+    shown=lambda one: {"username": one.account.username, "inviter": one.inviter},
     set_password=_accept,
     lead=lead_welcomed,
 )

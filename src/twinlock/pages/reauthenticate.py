@@ -1,5 +1,6 @@
 """``/reauthenticate``: the page that asks once more, before something that matters."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from twinlock.pages.paths import HOME, own_path, with_query
 from twinlock.pages.replies import denied, minutes, see_other, throttled, with_session
 from twinlock.pages.routes import page_router
 from twinlock.pages.shown import page, safe_methods
+from twinlock.pages.texts import mark
 from twinlock.pages.visitor import Acting, Looking, SeeOtherError, Visitor
 from twinlock.web.deps import From, Now, Running
 from twinlock.web.runtime import Runtime
@@ -23,6 +25,15 @@ pages = page_router(prefix="/reauthenticate")
 
 _MAX_ANSWER: Final = 16_385
 _MAX_HANDLE: Final = 128
+_ABOUT_TO: Final = (
+    (re.compile("/account/password"), mark("You are about to change your password.")),
+    (re.compile("/account/email"), mark("You are about to change your e-mail address.")),
+    (re.compile("/factors/new"), mark("You are about to add an authenticator.")),
+    (re.compile("/factors/recovery_codes"), mark("You are about to make new recovery codes.")),
+    (re.compile("/factors/[^/]+/remove"), mark("You are about to remove an authenticator.")),
+    (re.compile("/admin(/.*)?"), mark("You are about to use the administration.")),
+)
+"""What the page behind the proof is for, by its path."""
 
 
 @pages.get("")
@@ -157,6 +168,12 @@ async def _by_password(
     )
 
 
+def _about_to(runtime: Runtime, there: str | None) -> str:
+    """Return what the proof is asked for; empty where that is not known."""
+    path = (there or "").partition("?")[0].removeprefix(runtime.prefix)
+    return next((words for known, words in _ABOUT_TO if known.fullmatch(path)), "")
+
+
 def _question(
     request: Request,
     visitor: Visitor,
@@ -180,6 +197,7 @@ def _question(
         "minutes": wait,
         "methods": ".".join(methods),
         "next": there or "",
+        "about_to": _about_to(runtime, there),
         "again": with_query(start, next=there),
         "ways": [
             {"method": other, "path": with_query(start, method=other, next=there)}

@@ -86,6 +86,13 @@ class Demands:
         """Whether a password alone opens nothing, now or from a date on that is known."""
         return self.next_acr is not Acr.AAL1
 
+    def in_force(self, *, now: datetime) -> Policy | None:
+        """Return the policy that has demanded the most for the longest; None for none."""
+        strictest = [one for one in self.policies if one.since <= now and one.acr is self.acr]
+        return (
+            min(strictest, key=lambda one: one.since, default=None) if self.second_factor else None
+        )
+
     def reminder(self, proven: Acr) -> datetime | None:
         """Return when a proof like *proven* will open nothing any more; None for never."""
         return None if self.due is None or proven.satisfies(self.next_acr) else self.due
