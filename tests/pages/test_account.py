@@ -256,3 +256,118 @@ def test_the_page_that_asks_again_says_what_for(
 
     assert "Confirm that it is you" in browser.text
     assert words in browser.text if words else "about to" not in browser.text
+
+
+def test_codes_that_nobody_has_shown_are_asked_for_until_one_is(
+    sqlite_house: House, browser: Browser, enrolled: Enrolled
+) -> None:
+    """Whoever closed the page of the codes without saving them learns it before the bad day."""
+    asks = "You have not shown yet that you kept them."
+    browser.sign_in_fully(sqlite_house, enrolled)
+    browser.open("/account")
+    assert asks in browser.text
+    assert "Made on" in browser.text
+
+    browser.open(next(link for link in browser.read().links if link.endswith("/check")))
+    browser.send("/check", answer="AAAA-AAAA")
+    browser.open("/account")
+    assert asks in browser.text
+    browser.open("/factors/recovery_codes/check")
+    browser.send("/check", answer=enrolled.recovery_codes[3])
+
+    assert browser.path == "/account"
+    assert asks not in browser.text
+    assert "10 of 10 codes left" in browser.text
+    browser.open("/factors/recovery_codes")
+    browser.send("/factors/recovery_codes")
+    browser.open("/account")
+    assert asks in browser.text  # the new ones are others
+
+
+def test_the_proof_of_one_account_says_nothing_of_another(
+    sqlite_house: House, browser: Browser, enrolled: Enrolled, client: TestClient
+) -> None:
+    sqlite_house.create("ana")
+    theirs = sqlite_house.enroll(client, "ana")
+    browser.sign_in_fully(sqlite_house, enrolled)
+    browser.open("/factors/recovery_codes/check")
+
+    browser.send("/check", answer=theirs.recovery_codes[0])
+    browser.open("/account")
+
+    assert "You have not shown yet that you kept them." in browser.text
+
+
+def test_who_uses_up_a_recovery_code_hears_how_many_are_left(
+    sqlite_house: House, browser: Browser, enrolled: Enrolled
+) -> None:
+    told = []
+    for code in enrolled.recovery_codes:
+        browser = Browser(sqlite_house.client())
+        browser.sign_in()
+        browser.open("/login/recovery_codes")
+        browser.send("/login/recovery_codes", answer=code)
+        told.append(browser.text)
+
+    assert "You have 9 recovery codes left." in told[0]
+    assert "You have 1 recovery code left." in told[8]
+    assert "That was your last recovery code. Make new ones now." in told[9]
+    assert "You have not shown" not in told[0]  # who used one has them
+    browser.open("/account")
+    assert "That was your last" not in browser.text
+    assert "with password and recovery code" in browser.text
+
+
+def test_a_note_that_somebody_made_up_is_none(browser: Browser) -> None:
+    browser.sign_in()
+    for value in ("codes_left.", "codes_left.x", "codes_left.-1", "codes_left.<b>"):
+        browser.keep_cookie("__Host-twinlock-note", value)
+        answer = browser.client.get("/account")
+        assert answer.status_code == 200
+        assert "left." not in answer.text
+
+
+def test_the_sheet_of_codes_says_whose_they_are_and_where_they_belong(
+    sqlite_house: House, client: TestClient
+) -> None:
+    house = sqlite_house.again(service_name="Harbour & Söhne")
+    with house.open():
+        house.create()
+        browser = Browser(house.client())
+        browser.sign_in()
+        enroll(house, browser)
+
+        assert "For <bdi>johndoe</bdi>, made on Mar 2, 2026" in browser.page.text
+        assert 'download="harbour-söhne-recovery-codes.txt"' in browser.page.text
+
+
+def test_sessions_and_history_say_how_somebody_signed_in(
+    sqlite_house: House, browser: Browser, client: TestClient
+) -> None:
+    browser.sign_in()
+    assert "with the password alone" in browser.text
+    device = FakeAuthenticator()
+    sqlite_house.enroll_passkey(client, device, sign_in(client))
+    browser = Browser(sqlite_house.client())
+    browser.sign_in()
+    browser.send("/login/passkey", answer=answer_of(browser, device))
+
+    browser.open("/account")
+
+    sessions = browser.page.text.split('id="sessions"')[1].split("</section>")[0]
+    assert "with password and passkey" in sessions
+    browser.open("/events")
+    assert browser.text.count("with the password alone") >= 2
+
+
+def test_what_deserves_a_second_look_leads_to_what_to_do(
+    sqlite_house: House, browser: Browser
+) -> None:
+    browser.sign_in(password="wrong")
+    browser.sign_in()
+
+    for path in ("/account", "/events"):
+        browser.open(path)
+        row = browser.page.text.split("<p>A sign-in was denied")[1].split("</li>")[0]
+        link = 'href="/not-me" aria-label="This was not me: A sign-in was denied">This was not me<'
+        assert link in row

@@ -172,6 +172,20 @@ class Describes(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class RecoveryCodesLeft:
+    """What is left of an account's recovery codes.
+
+    Attributes:
+        made_at: When the set was made; None where no code is left.
+        are_kept: Whether the account's owner has shown that the set was kept.
+    """
+
+    count: int
+    made_at: datetime | None
+    are_kept: bool
+
+
 class RecoverySet(Protocol):
     """The recovery codes of every account: a set comes with the first factor, dies with the last.
 
@@ -194,6 +208,14 @@ class RecoverySet(Protocol):
 
     def count_left(self, db: Connection, account_id: SubjectId) -> int:
         """Return how many codes are left."""
+        ...
+
+    def look(self, db: Connection, account_id: SubjectId) -> RecoveryCodesLeft:
+        """Return what is left of an account's set."""
+        ...
+
+    def note_kept(self, db: Connection, account_id: SubjectId, *, now: datetime) -> None:
+        """Note that an account's set was kept."""
         ...
 
     def holds(self, db: Connection, account_id: SubjectId, answer: str) -> bool:

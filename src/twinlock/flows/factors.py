@@ -123,18 +123,29 @@ class FactorManagement:
         )
         return self._told(done, now=now)
 
-    def holds_recovery_code(self, user: User, answer: str) -> bool:
-        """Tell the account's owner whether a code that was kept is one of the account's.
+    def holds_recovery_code(self, user: User, answer: str, *, now: datetime) -> bool:
+        """Tell the account's owner whether a code that was kept is one of the account's; note it.
 
         It spends nothing and counts nothing: 120 bits are guessed by nobody. A whole list may
         be given, of which the first code that fits decides.
         """
         candidates = [answer, *answer.split()][:_MAX_CANDIDATES]
-        return self._parts.database.reading(self._holds_recovery_code, user, candidates)
+        return self._parts.database.transaction(
+            self._holds_recovery_code, user, candidates, now=now
+        )
 
-    def _holds_recovery_code(self, db: Connection, user: User, candidates: Sequence[str]) -> bool:
-        held = self._parts.recovery_codes.holds
-        return any(held(db, user.id, candidate) for candidate in candidates)
+    def recovery_codes_left(self, account: SubjectId) -> int:
+        """Return how many recovery codes an account has left."""
+        return self._parts.database.reading(self._parts.recovery_codes.count_left, account)
+
+    def _holds_recovery_code(
+        self, tx: Connection, user: User, candidates: Sequence[str], *, now: datetime
+    ) -> bool:
+        codes = self._parts.recovery_codes
+        is_held = any(codes.holds(tx, user.id, candidate) for candidate in candidates)
+        if is_held:
+            codes.note_kept(tx, user.id, now=now)
+        return is_held
 
     def _list(self, db: Connection, user: User) -> FactorList | Denied:
         account = self._parts.accounts.get(db, user.id)

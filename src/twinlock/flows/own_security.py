@@ -14,6 +14,7 @@ from twinlock.core.proof import Acr, NoSecondFactor
 from twinlock.devices import store as devices
 from twinlock.devices.store import Device
 from twinlock.factors.authenticators.store import Authenticator, Authenticators
+from twinlock.factors.protocol import RecoveryCodesLeft
 from twinlock.flows.demands import demands_of, enrollable
 from twinlock.flows.factors import describe_all
 from twinlock.flows.outcomes import Denied
@@ -34,7 +35,7 @@ class Security:
     """
 
     authenticators: Sequence[Authenticator]
-    recovery_codes_left: int
+    recovery_codes: RecoveryCodesLeft
     email: str | None
     is_email_verified: bool
     sessions: Sequence[Session]
@@ -79,15 +80,15 @@ class OwnSecurity:
         match self._verifying.factors_of(db, account):
             case Authenticators(all=those):
                 found: Sequence[Authenticator] = those
-                left = self._parts.recovery_codes.count_left(db, user.id)
+                left = self._parts.recovery_codes.look(db, user.id)
             case NoSecondFactor():
-                found, left = (), 0
+                found, left = (), RecoveryCodesLeft(0, None, are_kept=True)
             case _:
                 return Denied()
         events = audit.list_events(db, subject=user.id, before=audit.NEWEST, limit=_EVENTS)
         return Security(
             authenticators=found,
-            recovery_codes_left=left,
+            recovery_codes=left,
             email=account.email if account else None,
             is_email_verified=account is not None and account.is_email_verified,
             sessions=sessions.find_sessions(db, user.id, now=now),

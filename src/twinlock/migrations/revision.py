@@ -7,7 +7,7 @@ from sqlalchemy import Connection, inspect, text
 from twinlock.core.errors import NotInitializedError, SchemaError
 from twinlock.db.engine import Database
 
-HEAD: Final = "0016"
+HEAD: Final = "0017"
 
 GET_REVISION = text("SELECT version_num FROM alembic_version")
 

@@ -1,8 +1,12 @@
 """The security history in plain sentences."""
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Row
 
 from twinlock.audit.events import EventType
+from twinlock.audit.store import details_of
 from twinlock.pages.texts import mark
 
 SENTENCES: Final = {
@@ -46,6 +50,12 @@ SENTENCES: Final = {
     EventType.ACCOUNT_CREATED: mark("Your account was created"),
     EventType.ACCOUNT_CHANGED: mark("Your account was changed"),
 }
+_WITH_A_PASSKEY: Final = mark("with a passkey")
+_WITH_BOTH: Final = mark("with password and passkey")
+_WITH_AN_APP: Final = mark("with password and app")
+_WITH_MAIL: Final = mark("with password and a code by e-mail")
+_WITH_A_CODE: Final = mark("with password and recovery code")
+_WITH_A_PASSWORD: Final = mark("with the password alone")
 OTHER: Final = mark("Something else happened to your account")
 _ALARMS: Final = frozenset(
     {
@@ -68,6 +78,23 @@ def sentence(type_: str) -> str:
     """Return what an event of that type is called, to be translated."""
     known = {str(one): words for one, words in SENTENCES.items()}
     return known.get(type_, OTHER)
+
+
+def means(amr: Sequence[str]) -> str:
+    """Return by what a sign-in was proven (RFC 8176 values), to be translated."""
+    used = set(amr)
+    if used & {"swk", "hwk"}:
+        return _WITH_BOTH if "pwd" in used else _WITH_A_PASSKEY
+    if "otp" in used:
+        return _WITH_MAIL if "mca" in used else _WITH_AN_APP
+    return _WITH_A_CODE if "mfa" in used else _WITH_A_PASSWORD
+
+
+def means_of(event: Row[Any]) -> str | None:
+    """Return the same of an event; None where nothing was proven."""
+    amr = details_of(event).get("amr")
+    is_list = isinstance(amr, list) and all(isinstance(one, str) for one in amr)
+    return means(amr) if is_list and amr else None
 
 
 def is_alarm(type_: str) -> bool:

@@ -1,5 +1,6 @@
 """The pages of an enrollment, inside a session or inside a login that waits for one."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +18,7 @@ from twinlock.flows.enrollment import EnrollmentAsked
 from twinlock.pages import credentials
 from twinlock.pages.forms import Fields
 from twinlock.pages.paths import own_path, with_query
-from twinlock.pages.shown import page
+from twinlock.pages.shown import page, pages_of
 from twinlock.web.runtime import Runtime
 
 METHODS: Final = ("passkey", "totp", "email_code")
@@ -28,6 +29,7 @@ _MAX_LABEL: Final = 64
 _MAX_URI: Final = 4096
 _MAX_ADDRESS: Final = 320
 _MAX_ANSWER: Final = 1024
+_WORDS: Final = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +176,14 @@ def codes_page(
 ) -> HTMLResponse:
     """Show the recovery codes, this once; behind them lies the page that one wanted."""
     text = "\n".join([*codes, ""])
+    service = "-".join(_WORDS.findall(pages_of(request).service.lower()))[:_MAX_LABEL]
     check = f"{runtime.prefix}/factors/recovery_codes/check"
     return page(
         request,
         "factors/codes.html",
         username=username,
         codes=codes,
+        file_name=f"{service}-recovery-codes.txt".lstrip("-"),
         download=f"data:text/plain;charset=utf-8,{quote(text)}",
         check=with_query(check, next=own_path(there)),
         made_at=now,

@@ -27,7 +27,7 @@ from twinlock.pages.forms import keep_form_secret as keep
 from twinlock.pages.paths import HOME, own_path, with_query
 from twinlock.pages.replies import denied, let_in, minutes, see_other, throttled
 from twinlock.pages.routes import page_router
-from twinlock.pages.shown import page, safe_methods
+from twinlock.pages.shown import codes_left_note, page, safe_methods
 from twinlock.pages.sign_in import sign_in_page
 from twinlock.pages.visitor import signed_in
 from twinlock.pages.waiting import way_out_of
@@ -193,7 +193,8 @@ async def answer(
     )
     match outcome:
         case SignedIn() as done:
-            return await let_in(request, runtime, done, there)
+            note = await _note_of(runtime, method, done)
+            return await let_in(request, runtime, done, there, note=note)
         case Throttled() as wait:
             return await _throttled_answer(
                 request, runtime, begun, method, there, wait, caller, now
@@ -237,6 +238,14 @@ async def send_code(
             return throttled(shown, wait)
         case Denied():
             return denied(_run_out(request, there, status=401))
+
+
+async def _note_of(runtime: Runtime, method: str, done: SignedIn) -> str | None:
+    """Return what to say of a sign-in: who used up a recovery code hears how many are left."""
+    if method != runtime.parts.recovery_codes.method:
+        return None
+    left = await runtime.workers.run(runtime.factors.recovery_codes_left, done.context.account)
+    return codes_left_note(left)
 
 
 def _in_cookie(text: str) -> str:

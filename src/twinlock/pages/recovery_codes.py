@@ -72,11 +72,15 @@ async def show_check(visitor: Looking, request: Request) -> HTMLResponse:
 
 
 @pages.post("/check")
-async def check(visitor: Acting, request: Request, form: Form, runtime: Running) -> Response:
+async def check(
+    visitor: Acting, request: Request, form: Form, runtime: Running, now: Now
+) -> Response:
     """Compare a code with the account's own; it is not used up."""
     typed = form.text("answer")[:_MAX_PASTE]
     there = own_path(form.text("next"))
-    is_kept = await runtime.workers.run(runtime.factors.holds_recovery_code, visitor.user, typed)
+    is_kept = await runtime.workers.run(
+        runtime.factors.holds_recovery_code, visitor.user, typed, now=now
+    )
     if is_kept:
         if there is not None:
             return see_other(there, note="codes_kept")

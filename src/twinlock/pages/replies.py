@@ -54,7 +54,12 @@ def with_session(runtime: Runtime, response: Response, signed_in: SignedIn) -> R
 
 
 async def let_in(
-    request: Request, runtime: Runtime, signed_in: SignedIn, there: str | None
+    request: Request,
+    runtime: Runtime,
+    signed_in: SignedIn,
+    there: str | None,
+    *,
+    note: str | None = None,
 ) -> Response:
     """Lead to where one wanted to go; before a policy demands more, past the page that sets it up.
 
@@ -66,7 +71,7 @@ async def let_in(
     is_bare = signed_in.context.acr is not Acr.AAL1 or signed_in.device is None
     if signed_in.enrollment_due is not None and is_bare:
         on = with_query(f"{runtime.prefix}/factors/new", next=on)
-    response = with_session(runtime, see_other(on), signed_in)
+    response = with_session(runtime, see_other(on, note=note), signed_in)
     if cookies.read(request, cookies.WAY) is not None:
         cookies.forget(response, cookies.WAY)  # a passkey alone sets it anew
     return response

@@ -14,7 +14,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from twinlock.core.languages import LANGUAGES, RIGHT_TO_LEFT, SOURCE
-from twinlock.pages import cookies, texts
+from twinlock.pages import activity, cookies, texts
 from twinlock.pages.assets import Assets
 from twinlock.pages.browsers import Device, device_of
 from twinlock.pages.paths import own_path, with_query
@@ -77,6 +77,8 @@ NOTES: Final = {
     "key_retired": texts.mark("The key is retired. Its tokens are refused."),
 }
 """What a page says of the change that led to it."""
+_CODES_LEFT: Final = "codes_left."
+_FEW: Final = 3
 ALARMS: Final = frozenset({"passkey_denied", "mail_not_again"})
 """Those of something that was denied."""
 
@@ -133,6 +135,8 @@ class Pages:
         self._env.filters["number"] = _number
         self._env.filters["percent"] = _percent
         self._env.filters["device"] = _device
+        self._env.filters["means"] = activity.means
+        self._env.filters["means_of"] = activity.means_of
         self._env.filters["lasting"] = _lasting
         self._env.filters["isolated"] = _isolated
         texts.catalogues()
@@ -169,8 +173,8 @@ class Pages:
                 "logo": self.assets.logo,
                 "prefix": prefix,
                 "asset": lambda name: f"{prefix}/static/{self.assets.names[name]}",
-                "done": NOTES.get(note or ""),
-                "tone": "bad" if note in ALARMS else "good",
+                "done": _said(note or "", language),
+                "tone": _tone(note or ""),
                 "wide": False,
                 "error": None,
                 "can_remember": False,
@@ -182,6 +186,37 @@ class Pages:
         if note is not None:
             cookies.forget(response, cookies.NOTE)
         return response
+
+
+def codes_left_note(left: int) -> str:
+    """Return the note that tells how many recovery codes are left."""
+    return f"{_CODES_LEFT}{left}"
+
+
+def _left(note: str) -> int | None:
+    number = note.removeprefix(_CODES_LEFT)
+    is_ours = number != note and number.isascii() and number.isdecimal()
+    return int(number[:3]) if is_ours else None
+
+
+def _said(note: str, language: str) -> str | None:
+    """Return what a note tells; None for one that we do not know."""
+    left, words = _left(note), texts.catalogues()[language]
+    if left is None:
+        return NOTES.get(note)
+    if left == 0:
+        return texts.mark("That was your last recovery code. Make new ones now.")
+    told = words.ngettext(
+        "You have %(num)s recovery code left.", "You have %(num)s recovery codes left.", left
+    )
+    return told % {"num": left}
+
+
+def _tone(note: str) -> str:
+    left = _left(note)
+    if left is not None and left <= _FEW:
+        return "warn"
+    return "bad" if note in ALARMS else "good"
 
 
 def _here(request: Request) -> str:

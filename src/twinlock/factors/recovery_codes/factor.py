@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from twinlock.core.keyring import DigestKey
 from twinlock.core.proof import Reason, Rejected, SubjectId, Verified
 from twinlock.core.secrets import random_bytes
-from twinlock.factors.protocol import Holder, Prompt
+from twinlock.factors.protocol import Holder, Prompt, RecoveryCodesLeft
 from twinlock.factors.recovery_codes import codes, store
 
 CODES_IN_A_SET: Final = 10
@@ -99,6 +99,15 @@ class RecoveryCodes:
     def count_left(self, db: Connection, account_id: SubjectId) -> int:
         """Return how many codes are left."""
         return store.count_codes(db, account_id)
+
+    def look(self, db: Connection, account_id: SubjectId) -> RecoveryCodesLeft:
+        """Return what is left of the set, and whether it was kept: who used a code has them."""
+        left, made_at, kept = store.look_at_codes(db, account_id)
+        return RecoveryCodesLeft(left, made_at, kept > 0 or left < CODES_IN_A_SET)
+
+    def note_kept(self, db: Connection, account_id: SubjectId, *, now: datetime) -> None:
+        """Note that the set was kept."""
+        store.note_kept(db, account_id, now=now)
 
     def holds(self, db: Connection, account_id: SubjectId, answer: str) -> bool:
         """Tell whether *answer* is one of an account's codes, and spend nothing."""

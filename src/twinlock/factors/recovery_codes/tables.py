@@ -11,4 +11,5 @@ recovery_code = Table(
     Column("digest", LargeBinary, primary_key=True),  # keyed, over account and code
     Column("subject_id", Id, nullable=False, index=True),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("kept_at", UtcDateTime),  # null: its owner has not shown that the set was kept
 )
