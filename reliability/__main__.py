@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 
-from reliability import crash, faults, machines, pooler, races, record, requests
+from reliability import crash, faults, machines, mutants, pooler, races, record, requests
 from reliability.report import Report
 
 GOALS = {
@@ -16,6 +16,7 @@ GOALS = {
     "machines": "R3",
     "postgres": "R3",
     "requests": "R4",
+    "mutants": "R8",
 }
 
 
@@ -38,6 +39,8 @@ def main() -> int:
     commands.add_parser("postgres", parents=[common], help="PgBouncer, and a failover")
     one = commands.add_parser("requests", parents=[common], help="goal R4: bent requests")
     one.add_argument("--number", type=int, default=100_000)
+    one = commands.add_parser("mutants", parents=[common], help="goal R8: do tests notice?")
+    one.add_argument("--only", default="", help="part of a module's path")
     commands.add_parser("table", help="write the table of the docs anew, from history.jsonl")
     given = parser.parse_args()
     if given.command == "table":
@@ -75,6 +78,8 @@ def _run(given: argparse.Namespace) -> Report:
             return asyncio.run(pooler.run(seed=given.seed))
         case "requests":
             return requests.run(given.number, seed=given.seed)
+        case "mutants":
+            return mutants.run(only=given.only)
         case other:
             raise AssertionError(other)
 

@@ -291,6 +291,15 @@ def test_who_cannot_begin_leaves_the_others_their_own_try(path: Path) -> None:
     assert len(tries) == 4
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Have SIGINT interrupt, also where the tests were started in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_who_is_interrupted_while_waiting_keeps_nobody_from_writing(database: Database) -> None:
     """As Ctrl-C interrupts the main thread of a script."""
     shared = database._shared

@@ -1,5 +1,6 @@
 """Every example has a page with its one command, which runs it, and its own tests pass."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -49,9 +50,7 @@ def test_the_one_command_runs_the_example(name: str, tmp_path: Path) -> None:
     copied = shutil.copytree(
         EXAMPLES, tmp_path / "examples", ignore=shutil.ignore_patterns("twinlock-data")
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port_before_another()
     env = {key: value for key, value in os.environ.items() if not key.startswith("TWINLOCK_")}
     with (tmp_path / "log").open("w") as log:
         running = subprocess.Popen(
@@ -65,9 +64,23 @@ def test_the_one_command_runs_the_example(name: str, tmp_path: Path) -> None:
     try:
         with httpx2.Client(base_url=f"http://localhost:{port}", trust_env=False) as client:
             wait_until_ready(client, running, path="/openapi.json")
+    except pytest.fail.Exception as failed:
+        pytest.fail(f"{failed}\n{(tmp_path / 'log').read_text()}")
     finally:
-        os.killpg(running.pid, signal.SIGINT)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGINT)
         running.wait(timeout=30)
+
+
+def free_port_before_another() -> int:
+    """Return a free port whose next is free, too: a service stands beside its login server."""
+    while True:
+        with socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", 0))
+            port = int(one.getsockname()[1])
+            with contextlib.suppress(OSError, OverflowError):
+                other.bind(("127.0.0.1", port + 1))
+                return port
 
 
 def test_an_unknown_example_is_told_which_there_are() -> None:
