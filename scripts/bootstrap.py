@@ -59,7 +59,7 @@ def refresh() -> int:
     try:
         if not PYTHON.exists() or done[:2] != [place, packages]:
             say(f"Filling .venv with {'uv' if uv else 'pip'} from requirements.lock; this")
-            say("happens once and may take a minute.")
+            say("happens once and takes some minutes: it is 1 GB, with every tool of development.")
             # pip cannot remove what the lock no longer names, so it starts from nothing; uv can.
             if uv is None or done[:1] != [place]:
                 venv.create(VENV, clear=VENV.exists(), with_pip=uv is None)

@@ -138,7 +138,7 @@ class Twinlock:
         return self._hook("on_event", hook)
 
     def finish_hooks(self) -> None:
-        """Wait until all hooks are told what was committed so far; not on the event loop."""
+        """Wait until hooks have run for all that was committed; not for the event loop."""
         self._hooks.finish()
 
     def _hook(self, name: str, hook: H) -> H:

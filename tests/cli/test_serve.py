@@ -6,14 +6,18 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.cli.conftest import Cli
 from tests.cli.processes import END_SECONDS, environment, started
@@ -113,6 +117,25 @@ def test_the_first_password_signs_in_at_the_served_token_endpoint(sqlite_cli: Cl
     assert password not in log
     assert tokens["access_token"] not in log
     assert tokens["refresh_token"] not in log
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the command that is shown needs curl")
+def test_the_command_that_it_shows_asks_for_a_token(sqlite_cli: Cli) -> None:
+    """A person ends the password with Enter, which is no part of it."""
+    with serving(sqlite_cli, "--init") as server:
+        assert server.process.stdout is not None
+        shown = list(takewhile(lambda line: "Ctrl-C" not in line, server.process.stdout))
+        password = next(line.split()[1] for line in shown if line.split()[:1] == ["password"])
+        command = next(line.partition(":")[2] for line in shown if "Ask for a token" in line)
+        answered = subprocess.run(
+            ["/bin/sh", "-c", command],
+            input=f"{password}\n",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+    assert json.loads(answered.stdout)["token_type"] == "bearer"
 
 
 def test_it_ends_what_it_began_before_it_stops(sqlite_cli: Cli) -> None:

@@ -155,6 +155,22 @@ def test_what_is_no_cursor_is_wrong_usage(house_cli: Cli, cursor: str) -> None:
     assert "no cursor" in house_cli.refused("user", "list", "--cursor", cursor, code=2)
 
 
+def test_accounts_are_found_by_their_holders_names_too_page_by_page(johndoe: Cli) -> None:
+    """As on the console and in the API: by user name, then by address, then by name."""
+    johndoe.done("user", "create", "jonas", "--no-password")
+    johndoe.done("user", "create", "alice", "--full-name", "Jo Alice", "--no-password")
+
+    names: list[str] = []
+    more: list[str] = []
+    for _ in range(3):
+        page = johndoe.json("user", "list", "--search", "jo", "--limit", "1", *more)
+        names += [one["username"] for one in page["users"]]
+        more = ["--cursor", page["next_cursor"]]
+
+    assert names == ["johndoe", "jonas", "alice"]
+    assert "no cursor" in johndoe.refused("user", "list", *more, code=2)
+
+
 def test_accounts_are_found_by_their_beginning(johndoe: Cli) -> None:
     johndoe.done("user", "create", "alice", "--email", "jo@example.com", "--no-password")
 

@@ -64,9 +64,9 @@ class BreachService:
 
 
 def _opener() -> "OpenerDirector":
-    """Return what opens URLs, and takes a redirect for an error.
+    """Return an opener of URLs that treats a redirect as an error.
 
-    Whoever answers instead is not the one who is trusted.
+    The operator trusts the service that the setting names, and no other that it leads to.
     """
     from urllib.request import HTTPRedirectHandler, build_opener
 

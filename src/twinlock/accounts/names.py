@@ -134,7 +134,7 @@ def login_key(typed: str) -> LoginKey:
 
 
 def name_key(full_name: str | None) -> str | None:
-    """Return what an account is found by whose holder has this name; the beginning is enough."""
+    """Return the search key of a full name; a name's beginning has the beginning of its key."""
     return fold(full_name.strip())[:MAX_NAME_KEY] or None if full_name else None
 
 

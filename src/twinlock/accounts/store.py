@@ -29,7 +29,6 @@ from twinlock.db.conflict import on_conflict
 from twinlock.db.rows import Rows, kept
 from twinlock.db.types import UtcDateTime
 
-_ESCAPE: Final = "/"
 _OPEN: Final = and_(subject.c.host_id == account.c.id, subject.c.closed_at.is_(None))
 _ACCOUNT: Final = select(
     subject.c.id.label("subject"),
@@ -62,12 +61,6 @@ LIST_ACCOUNTS = (
     )
     .order_by(account.c.created_at, account.c.id)
     .limit(bindparam("limit"))
-)
-SEARCH_ACCOUNTS = LIST_ACCOUNTS.where(
-    or_(
-        account.c.username_key.like(bindparam("pattern"), escape=_ESCAPE),
-        account.c.email_key.like(bindparam("pattern"), escape=_ESCAPE),
-    )
 )
 INSERT_ACCOUNT = insert(account).ext(on_conflict("DO NOTHING")).returning(account.c.id)
 UPDATE_PROFILE = (
@@ -178,31 +171,15 @@ def account_of(asked: Rows) -> Account | None:
     return _account(asked.one_or_none())
 
 
-def list_accounts(
-    db: Connection, *, after: tuple[datetime, str], limit: int, search: str | None
-) -> list[Account]:
+def list_accounts(db: Connection, *, after: tuple[datetime, str], limit: int) -> list[Account]:
     """Return accounts in the order of their creation, from *after* on.
 
     Args:
         after: Creation moment and id of the last account already seen.
         limit: How many at most.
-        search: Beginning of a username or an e-mail address; None for all.
     """
-    params: dict[str, Any] = {"after_moment": after[0], "after_id": after[1], "limit": limit}
-    if search is None:
-        rows = db.execute(LIST_ACCOUNTS, params)
-    else:
-        rows = db.execute(
-            SEARCH_ACCOUNTS, params | {"pattern": _beginning_with(login_key(search).text)}
-        )
-    return [found for row in rows if (found := _account(row))]
-
-
-def _beginning_with(text: str) -> str:
-    """Return the LIKE pattern of everything that begins with exactly *text*."""
-    for special in (_ESCAPE, "%", "_"):
-        text = text.replace(special, _ESCAPE + special)
-    return text + "%"
+    params = {"after_moment": after[0], "after_id": after[1], "limit": limit}
+    return [found for row in db.execute(LIST_ACCOUNTS, params) if (found := _account(row))]
 
 
 def insert_account(

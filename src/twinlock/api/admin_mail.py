@@ -50,7 +50,7 @@ class MailOut(BaseModel):
 
 
 class MailListOut(BaseModel):
-    """A page of mails, the newest first; of those that wait, what is tried next first."""
+    """A page of mails, the newest first; those that wait are in the order of their next try."""
 
     mails: list[MailOut]
     next_cursor: str | None

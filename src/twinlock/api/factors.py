@@ -26,7 +26,7 @@ Details = Mapping[str, str | bool | None]
 
 
 class FactorOut(BaseModel):
-    """One authenticator; of a passkey also what it told of itself."""
+    """One authenticator; a passkey's `details` are what it said of itself."""
 
     id: str
     method: str

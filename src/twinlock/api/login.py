@@ -130,7 +130,7 @@ class PasswordRoute(LoginRoute):
     """A route that takes passwords, and turns a flood of them away unread."""
 
     def answer_early(self, request: HttpRequest) -> Response | None:
-        """Refuse whom `submit_password` would: who finds no place, or a network that is full."""
+        """Refuse early, before the body is read, where there is no place or a network is full."""
         early = super().answer_early(request)
         if early is not None:
             return early

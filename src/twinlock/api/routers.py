@@ -84,7 +84,7 @@ class WholeApi(OwnRouter):
 
 
 class _Twins(OwnRouter):
-    """The twins, which nobody meets who types no slash at the end."""
+    """The twins, which are met only by a path with a slash at its end."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if not scope["path"].endswith("/"):

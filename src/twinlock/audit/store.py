@@ -132,9 +132,9 @@ def expire(tx: Connection, *, older_than: datetime, limit: int) -> int:
 
 
 def details_of(row: Row[Any]) -> dict[str, Any]:
-    """Return an event's details; a text that we did not write is shown as it stands.
+    """Return an event's details; a text that is no JSON object of ours is shown as it stands.
 
-    Whoever changed one row must not keep the others from being read: the chain tells of it.
+    One changed row must not keep the others from being read; the chain shows the change.
     """
     try:
         details = json.loads(row.details)

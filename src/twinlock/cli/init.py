@@ -6,7 +6,7 @@ file comes before the database, so that no database ever waits for keys that nob
 
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,7 @@ from twinlock.core.principal import ADMIN
 from twinlock.core.secrets import random_bytes
 from twinlock.db.engine import Database
 from twinlock.flows import checkup
+from twinlock.flows.account_listing import list_accounts
 from twinlock.flows.account_making import NewAccount
 from twinlock.flows.installation import create_installation
 from twinlock.installation import key_file
@@ -33,7 +34,6 @@ _LETTERS: Final = "abcdefghjkmnpqrstvwxyz0123456789"
 """32 characters that are not taken for one another."""
 _LEAST_LENGTH: Final = 29  # five groups of five: 125 bits
 _GROUP_LENGTH: Final = 5
-_FIRST: Final = (datetime.min.replace(tzinfo=UTC), "")
 
 app = output.single()
 
@@ -151,8 +151,8 @@ def _make_data_folder(path: Path) -> None:
 def _make_key_file(settings: Settings, database: Database) -> bool:
     """Make the key file unless it is there, or a database is that needs an older one.
 
-    The database is asked first: whoever makes both makes the key file first, so that a
-    database seen before means a key file that should be there now.
+    The database is looked at first: `init` always makes the key file before the database, so
+    whoever sees a database here must find its key file, too.
     """
     file = _sqlite_file(database)
     is_initialised = (file is None or file.exists()) and checkup.has_installation(database)
@@ -182,7 +182,7 @@ def _sqlite_file(database: Database) -> Path | None:
 def _make_first_admin(flows: Flows, *, now: datetime) -> FirstAdmin | None:
     """Make the first account; of several processes at once one does, by the account's name."""
     administration = flows.administration
-    if administration.list_accounts(after=_FIRST, limit=1, search=None):
+    if list_accounts(flows.parts, search=None, cursor=None, limit=1).accounts:
         return None
     expires_at = now + FIRST_PASSWORD_LIFETIME
     new = NewAccount(ADMIN, roles=(ADMIN,), password_expires_at=expires_at)

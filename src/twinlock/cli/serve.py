@@ -186,8 +186,8 @@ def _next_steps(settings: Settings) -> list[str]:
         "What to try next:",
         f"  1. Open {url}/docs, press Authorize, and sign in as admin with the password.",
         f"  2. Add a second factor:   {_program()} factor enroll admin totp",
-        f"  3. Ask for a token:       curl {form} {url}/token",
-        "     (type the password and Ctrl-D; with a second factor, the code right after it)",
+        f"  3. Ask for a token:       tr -d '\\n' | curl {form} {url}/token",
+        "     (type the password, with a second factor the code right behind it, Enter and Ctrl-D)",
         "",
         "Ctrl-C stops the server; the data stays.",
     ]

@@ -1,8 +1,7 @@
 """``twinlock user``: make, find, change and end accounts."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 from sqlalchemy import Row
@@ -16,7 +15,7 @@ from twinlock.cli.importing import import_users
 from twinlock.cli.invitations import invite_user, list_invitations, uninvite_user
 from twinlock.cli.lookup import User, read_full_name, read_roles, require_account
 from twinlock.composition import Flows
-from twinlock.core.secrets import from_base64url, to_base64url
+from twinlock.flows.account_listing import InvalidCursorError, list_accounts
 from twinlock.flows.account_making import NewAccount
 from twinlock.flows.outcomes import Refused
 from twinlock.flows.overview import Overview, read_overview
@@ -26,8 +25,6 @@ app.command("import")(import_users)
 app.command("invite")(invite_user)
 app.command("invitations")(list_invitations)
 app.command("uninvite")(uninvite_user)
-
-_BEFORE_ALL: Final = (datetime(1970, 1, 1, tzinfo=UTC), "")
 
 Email = Annotated[str | None, typer.Option(help="E-mail address; it can be signed in with.")]
 FullName = Annotated[
@@ -83,7 +80,7 @@ def create_user(
 def list_users(
     *,
     search: Annotated[
-        str | None, typer.Option(help="Beginning of the user name or e-mail address.")
+        str | None, typer.Option(help="Beginning of the user name, e-mail address or name.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 50,
     cursor: Annotated[
@@ -91,19 +88,20 @@ def list_users(
     ] = None,
     as_json: output.Json = False,
 ) -> None:
-    """List accounts in the order in which they were made."""
-    after = _BEFORE_ALL if cursor is None else _read_cursor(cursor)
-    with output.opened() as flows:
-        found = flows.administration.list_accounts(after=after, limit=limit, search=search)
-    following = _cursor(found[-1]) if len(found) == limit else None
+    """List accounts in the order in which they were made; those searched for, by their names."""
+    try:
+        with output.opened() as flows:
+            page = list_accounts(flows.parts, search=search, cursor=cursor, limit=limit)
+    except InvalidCursorError as error:
+        raise typer.BadParameter("This is no cursor of this list.") from error
     rows = (
         (one.username, one.email, one.full_name, one.roles, _state(one), one.created_at)
-        for one in found
+        for one in page.accounts
     )
     output.show(
-        {"users": [_facts(one) for one in found], "next_cursor": following},
+        {"users": [_facts(one) for one in page.accounts], "next_cursor": page.next_cursor},
         output.table(("username", "e-mail", "full name", "roles", "state", "created"), rows),
-        *([f"More: --cursor {following}"] if following else []),
+        *([f"More: --cursor {page.next_cursor}"] if page.next_cursor else []),
         as_json=as_json,
     )
 
@@ -360,18 +358,3 @@ def _event_line(row: Row[Any] | None) -> str | None:
         return None
     parts = (f"{row.at:%Y-%m-%d %H:%M:%S}", row.ip and f"from {row.ip}", row.reason)
     return ", ".join(part for part in parts if part)
-
-
-def _cursor(last: Account) -> str:
-    return to_base64url(f"{last.created_at.isoformat()} {last.host_id}".encode())
-
-
-def _read_cursor(text: str) -> tuple[datetime, str]:
-    try:
-        moment, host_id = from_base64url(text).decode("ascii").split(" ")
-        after = datetime.fromisoformat(moment)
-    except ValueError as error:
-        raise typer.BadParameter("This is no cursor of a list.") from error
-    if after.utcoffset() != timedelta(0) or not host_id.isalnum():
-        raise typer.BadParameter("This is no cursor of a list.")
-    return after, host_id

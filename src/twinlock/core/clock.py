@@ -24,7 +24,7 @@ def seconds_of(source: Clock) -> Callable[[], float]:
 
 
 class _InOrder:
-    """Tells apart what begins at the same moment, by microseconds in the order of asking."""
+    """Gives things that begin at the same moment different times, in the order of the calls."""
 
     _TICK: Final = timedelta(microseconds=1)
     _SAME: Final = timedelta(milliseconds=10)
@@ -34,7 +34,7 @@ class _InOrder:
         self._last = datetime.min.replace(tzinfo=UTC)
 
     def __call__(self, now: datetime) -> datetime:
-        """Return *now*, or a little later if something began then already."""
+        """Return *now*, or a microsecond after the last answer where that was the same moment."""
         with self._lock:
             is_same = timedelta(0) <= self._last - now < self._SAME
             self._last = self._last + self._TICK if is_same else now

@@ -234,13 +234,13 @@ class Database:
 
 
 def note(tx: Connection, happened: object) -> None:
-    """Have *happened* told after the commit of a transaction, and never without it."""
+    """Report *happened* to `Database.committed` after the commit, and only then."""
     if isinstance(tx, PreparedConnection):
         tx.notes.append(happened)
 
 
 def _nobody_listens(notes: Sequence[object]) -> None:
-    """Hear what is told before anybody asked for it."""
+    """Stand in for `Database.committed` until somebody listens."""
 
 
 class _RepeatableError(Exception):
@@ -363,7 +363,7 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 class _PooledConnection(PreparedConnection):
-    """Tells each transaction what otherwise a connection is told at its start."""
+    """Says to each transaction what is otherwise said once, when a connection opens."""
 
     def _make_wire(self) -> None:
         """Go psycopg's way: what is prepared is a connection's, and the next may be another."""

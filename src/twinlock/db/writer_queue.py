@@ -71,7 +71,7 @@ class WriterQueue:
 
 
 class NoQueue:
-    """What stands in its place where the database orders its writers itself."""
+    """The same for a database that orders its writers itself: it lets everybody pass."""
 
     def __enter__(self) -> None:
         """Wait for nobody."""
@@ -86,9 +86,9 @@ class NoQueue:
 class _LockedFile:
     """A file that one process at a time has locked; one thread at a time asks for it.
 
-    ``flock`` knows no deadline, and asking again and again would let others overtake. So where
-    somebody else holds the lock a thread waits in ``flock``; who asked gives up by the clock,
-    and the thread gives back what it then gets, unless somebody asked again.
+    ``flock`` knows no deadline, and trying again and again would let others overtake. So while
+    another process holds the lock, a helper thread waits in ``flock``. The caller gives up by the
+    clock. The helper gives the lock back when it gets it, unless a later caller wants it by then.
     """
 
     def __init__(self, path: Path) -> None:

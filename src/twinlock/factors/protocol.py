@@ -144,7 +144,7 @@ class Factor(Protocol):
 
 @runtime_checkable
 class NamesAccounts(Protocol):
-    """A factor whose answer says whose it is, and can stand for password and second factor."""
+    """A factor whose answer names its account: it can replace password and second factor."""
 
     method: ClassVar[str]
 

@@ -62,11 +62,6 @@ class Wanted:
     state: str = ""
     role: str = ""
 
-    @property
-    def is_everything(self) -> bool:
-        """Whether nothing narrows the list down."""
-        return not (self.search or self.factor or self.state or self.role)
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -159,7 +154,7 @@ def find_in(
     limit: int,
     judge: Judge | None = None,
 ) -> FoundPage:
-    """Do the same within somebody else's reading.
+    """Do the same as `find_accounts` in the caller's transaction.
 
     Raises:
         InvalidCursorError: The cursor is not one of this list.
@@ -232,7 +227,7 @@ def _rows(db: Connection, wanted: Wanted, place: _Place | None, *, limit: int) -
     elif wanted.state == DISABLED:
         found = search_store.list_disabled(db, after=after, limit=limit)
     else:
-        found = accounts.list_accounts(db, after=after, limit=limit, search=None)
+        found = accounts.list_accounts(db, after=after, limit=limit)
     return [(one, _Place("c", one.created_at.isoformat(), one.host_id)) for one in found]
 
 

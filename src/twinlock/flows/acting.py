@@ -18,7 +18,7 @@ class NoLongerAdminError(Exception):
 
 
 def hold_admin(tx: Connection, parts: Parts, user: User) -> None:
-    """Hold the row that all admins share, so that of two who end each other one comes first.
+    """Lock the row that all admins share: of two who disable each other at once, one comes first.
 
     Raises:
         NoLongerAdminError: The other came first.

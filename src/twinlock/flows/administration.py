@@ -94,14 +94,6 @@ class Administration:
         """Return the open account of a subject."""
         return self._parts.database.reading(self._parts.accounts.get, subject)
 
-    def list_accounts(
-        self, *, after: tuple[datetime, str], limit: int, search: str | None
-    ) -> list[Account]:
-        """Return a page of accounts in the order of their creation."""
-        return self._parts.database.reading(
-            accounts.list_accounts, after=after, limit=limit, search=search
-        )
-
     def create(self, new: NewAccount, caller: Caller, *, now: datetime) -> Account | Refused:
         """Make an account."""
         checked = check_new(new)
@@ -377,9 +369,9 @@ class Administration:
         return ended
 
     def _keep_admins(self, tx: Connection, account: Account) -> None:
-        """Undo what leaves nobody, or whoever acts, outside: an admin ends no account of their own.
+        """Undo what leaves no admin at all, or takes the acting admin's own account or role away.
 
-        From the command line an operator may: whoever stands at the server comes back in there.
+        On the command line nobody acts by an account, and whoever stands there can come back in.
         """
         if ADMIN in account.roles and accounts.count_admins(tx) == 0:
             raise UndoneError(LAST_ADMIN)

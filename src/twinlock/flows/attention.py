@@ -127,7 +127,10 @@ def _resets(db: Connection, parts: Parts, *, now: datetime) -> Iterator[Point]:
 
 
 def _policies(db: Connection, parts: Parts, figures: Figures, *, now: datetime) -> Iterator[Point]:
-    """Tell of those for whom a policy of everyone waits; of roles, the admins are told of."""
+    """Tell how many accounts a policy of everyone still waits for.
+
+    Policies of roles are left out: that admins have a second factor is a point of its own.
+    """
     for policy in parts.policies.read(db):
         if policy.kind is not PolicyKind.EVERYONE or policy.acr is Acr.AAL1:
             continue

@@ -124,7 +124,7 @@ class Counting:
         return refused
 
     def work(self, *, now: datetime) -> int:
-        """Record what was refused from memory and no refusal since has told; return how much.
+        """Record the refusals from memory that no event has told of yet; return how many.
 
         Raises:
             DatabaseUnavailableError: The database refused, or did not answer in time.

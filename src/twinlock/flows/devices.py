@@ -175,9 +175,9 @@ class TrustedDevices:
         return count
 
     def forget(self, cookie: str, caller: Caller, *, now: datetime) -> None:
-        """Trust the browser that shows its cookie no more; a cookie that says nothing is nothing.
+        """Stop trusting the browser that shows this cookie; a cookie of no device changes nothing.
 
-        It needs no session: whoever has the cookie gives up what it is good for.
+        It takes no session: whoever holds the cookie may give it up.
         """
         presented = _parse(cookie)
         if presented is not None:

@@ -232,7 +232,7 @@ def mail_confirmation(
 def _may_mail(
     tx: Connection, parts: Parts, account: Account, address: EmailAddress, *, now: datetime
 ) -> bool:
-    """Count the mail for the account, and for the mailbox, whoever asks for it."""
+    """Count the mail for the account, and for the mailbox over all who ask."""
     return all(
         mailing.may_mail(tx, parts, Kind.EMAIL_CONFIRMATION, who, now=now)
         for who in (account.subject, address.key)

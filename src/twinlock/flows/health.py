@@ -56,8 +56,8 @@ class Health:
     def _try_to_write(self) -> bool:
         """Commit a row; tell whether that was done.
 
-        One at a time: who asks meanwhile is told what the last one found, so that a flood of
-        questions costs no more than one writer.
+        One at a time: whoever asks meanwhile gets the last result, so that a flood of questions
+        costs no more than one writer.
         """
         if not self._writing.acquire(blocking=False):
             return self._takes_writes

@@ -196,9 +196,9 @@ class Login:
         return asked if known is None else _Asked(asked, known.ended)
 
     def _hold(self, tx: Connection, account: Account, *, now: datetime) -> bool:
-        """Hold the account's row before any other of its rows; False when it moved on.
+        """Lock the account's row before any other of its rows; False when its generation moved on.
 
-        That of an account which nobody has signed in to yet is written.
+        An account of a host's that never signed in before gets its row here.
         """
         self._parts.accounts.write_subject(tx, account, now=now)
         return subjects.lock(tx, account.subject, seen=account.generation)

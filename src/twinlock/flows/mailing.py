@@ -77,10 +77,10 @@ def post_enrollment_link(
 def warn_of_wrong_code(
     tx: Connection, parts: Parts, account: Account | None, name: str, *, now: datetime
 ) -> None:
-    """Tell the owner that somebody has the password; for anybody else write as much.
+    """Tell the owner that somebody has the password; otherwise write a mail to nobody.
 
-    So a denial takes as long for a wrong password as for a wrong code. What this leaves in the
-    outbox for nobody is thrown away by whoever comes to deliver it.
+    So a denial takes as long for a wrong password as for a wrong code. The worker that delivers
+    mails throws the mail to nobody away.
 
     Args:
         account: Whose password was right; None when it was wrong.

@@ -205,7 +205,8 @@ class PasskeyLogin:
     ) -> Verified | Rejected:
         """Check the answer of an account that may sign in, and spend the handle.
 
-        What stands for nobody who may is checked all the same, in vain.
+        An answer for an account that may not, or for none, is checked in vain, so that it takes as
+        long.
         """
         factors = self._verifying.factors_of(tx, counted.account)
         shut_out = _why_shut_out(counted.account, factors)

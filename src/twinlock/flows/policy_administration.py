@@ -122,7 +122,7 @@ class PolicyAdministration:
         return self._parts.accounts.find(db, name)
 
     def _hold(self, tx: Connection, admin: User | None) -> None:
-        """Hold the row that all admins share: who may still act, and whom a policy would shut out.
+        """Lock the row that all admins share, so that nobody becomes or ceases to be one meanwhile.
 
         Raises:
             NoLongerAdminError: The acting admin is one no longer.

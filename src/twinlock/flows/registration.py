@@ -82,7 +82,7 @@ class Registration:
         *,
         is_enabled: bool,
     ) -> None:
-        """Put together; nothing may be asked of it where it is not enabled."""
+        """Keep the parts; where it is not enabled, nothing of it may be called."""
         self._parts = parts
         self._counting = counting
         self._verifying = verifying
@@ -142,8 +142,7 @@ class Registration:
     ) -> Welcomed | Refused:
         """Make the account, and let its first factor be enrolled.
 
-        A name that somebody has costs one of the link's five tries: a link is no way to find out
-        who there is.
+        A name that is taken costs one of the link's five tries, so that a link lists no accounts.
         """
         return self._parts.database.transaction(self._finish, wanted, new_hash, caller, now=now)
 

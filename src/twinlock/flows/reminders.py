@@ -56,7 +56,7 @@ class Reminders:
         current = rounds.get_round(tx, due_at, days)
         if current is None or current.is_done:
             return 0
-        batch = accounts.list_accounts(tx, after=current.after, limit=BATCH, search=None)
+        batch = accounts.list_accounts(tx, after=current.after, limit=BATCH)
         if not self._take(tx, current, batch):
             return 0
         policies = self._parts.policies.read(tx)

@@ -64,7 +64,7 @@ def is_reachable(parts: Parts, account: Account) -> bool:
 
 
 def is_acting_admin(db: Connection, parts: Parts, subject: SubjectId | None) -> bool:
-    """Tell whether who asked, or agreed, may still do so."""
+    """Tell whether the admin who asked, or the one who approved, is still an admin."""
     account = None if subject is None else parts.accounts.get(db, subject)
     return account is not None and ADMIN in account.roles and not account.is_disabled
 

@@ -210,7 +210,7 @@ class Verifying:
         return checked
 
     def verify_nobodys(self, tx: Connection, code: str, *, now: datetime) -> None:
-        """Ask of nobody's code what `verify` asks, so that a wrong password takes as long."""
+        """Do the work of `verify` for an account that does not exist, to take as long."""
         lengths = {one.code_digits: one.method for one in self._parts.factors if one.code_digits}
         factor = self._parts.factors.get(self._method_of(code, lengths))
         if factor is not None:
@@ -219,7 +219,7 @@ class Verifying:
     def verify_nobodys_answer(
         self, tx: Connection, method: str, state: bytes, answer: object, *, now: datetime
     ) -> None:
-        """Ask of nobody's answer what `verify_alone` asks."""
+        """Do the work of `verify_alone` for an account that does not exist."""
         factor = self._parts.factors.get(method)
         if factor is not None:
             factor.finish_verification(tx, NOBODY, state, answer, now=now)
@@ -227,10 +227,10 @@ class Verifying:
     def told_apart(
         self, tx: Connection, reason: Reason, subject: SubjectId, *, seen: int
     ) -> Reason:
-        """Raise the alarm for a broken seal, and for nothing that only looks like one.
+        """Return the true reason, and raise the alarm where a seal really is broken.
 
-        Between the read of an account and that of its rows a change of factors may be committed:
-        then the generation is no longer the one *seen*.
+        A seal also seems broken when a change of factors was committed between the read of the
+        account and that of its authenticators; then the generation is no longer the one *seen*.
         """
         if reason is not Reason.SEAL_BROKEN:
             return reason

@@ -282,7 +282,7 @@ def count_waiting(db: Connection) -> Waiting:
 
 
 def list_mails(db: Connection, *, before: tuple[datetime, str], limit: int) -> Sequence[Row[Any]]:
-    """Return mails, the newest first, never what they say: who shows them must not know it."""
+    """Return mails, the newest first, without what they say, so that nothing can show it."""
     params = {"before_moment": before[0], "before_id": before[1], "limit": limit}
     return db.execute(LIST_MAILS, params).all()
 

@@ -28,7 +28,7 @@ pages = page_router(prefix="/logout")
 
 @pages.get("")
 async def show_way_out(request: Request, runtime: Running, device: TrustedDevice) -> Response:
-    """Ask whoever is signed in; say to others that nobody is. Nothing changes by looking."""
+    """Ask somebody who is signed in, and tell others that they are not; looking changes nothing."""
     is_remembered = device is not None
     visitor = await signed_in(request)
     if visitor is not None:

@@ -1,4 +1,4 @@
-"""``/not-me``: the way for who sees something in the account that was somebody else.
+"""``/not-me``: what to do about something in the account that somebody else did.
 
 The page goes through the steps with its owner. What is done is read from the account's own
 history, since the moment that a cookie keeps.

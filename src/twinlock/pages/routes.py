@@ -50,7 +50,7 @@ HEADERS: Final = encoded(
 
 
 class NotForYouError(ProblemError):
-    """A page for others. The person is signed in, and told as whom."""
+    """The page is for others; the answer says as whom the visitor is signed in."""
 
     def __init__(self, name: str) -> None:
         super().__init__(403, "role_required", "Not allowed.")

@@ -194,7 +194,7 @@ def spend_unstored(tx: Connection, digest: bytes, *, expires_at: datetime, now: 
 
 
 def spend(tx: Connection, begun: Pending, *, now: datetime) -> bool:
-    """Finish what was begun, once; False when somebody was first or it died."""
+    """Finish what was begun, once; False when it was finished already or is over."""
     params = {"handle": begun.digest, "seen": begun.generation, "moment": now}
     return tx.execute(SPEND_PENDING, params).rowcount == 1
 

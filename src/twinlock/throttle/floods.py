@@ -64,7 +64,7 @@ class Floods(Generic[Who]):
     """The counts that refuse just now, from any thread."""
 
     def __init__(self, *, capacity: int = CAPACITY) -> None:
-        """Remember up to *capacity* counts; the one that was asked last the longest ago goes."""
+        """Remember up to *capacity* counts; a new one replaces the one unused for longest."""
         self._capacity = capacity
         self._lock = threading.Lock()
         self._refusing: dict[bytes, _Refusing[Who]] = {}  # the latest look at the database last
@@ -73,7 +73,7 @@ class Floods(Generic[Who]):
         return len(self._refusing)
 
     def note(self, key: bytes, throttled: Throttled, by: Who, *, now: datetime, at: float) -> int:
-        """Remember that the database refused; return for how many tries this one speaks.
+        """Remember that the database refused; return how many refusals this one's event counts.
 
         Args:
             key: What is counted.
@@ -117,7 +117,7 @@ class Floods(Generic[Who]):
         return Throttled(min(left, one.wait), key)
 
     def take_untold(self) -> list[Untold[Who]]:
-        """Return what no event tells yet; it is told from now on."""
+        """Return the refusals of which no event tells yet, and take them as told."""
         with self._lock:
             found = [
                 Untold(key, one.by, one.untold) for key, one in self._refusing.items() if one.untold
@@ -127,7 +127,7 @@ class Floods(Generic[Who]):
         return found
 
     def ask(self, key: bytes, *, at: float) -> None:
-        """Let the try that was not refused ask the database, and not all that come meanwhile."""
+        """Let this one try ask the database; memory still refuses those that come meanwhile."""
         one = self._refusing.get(key)
         if one is None:
             return
@@ -136,7 +136,7 @@ class Floods(Generic[Who]):
                 one.until = at + _PROBE_SECONDS
 
     def forget(self, key: bytes) -> None:
-        """Ask the database again, as a try was given back."""
+        """Let the next try ask the database again: one was given back."""
         one = self._refusing.get(key)
         if one is not None:
             one.until = 0.0

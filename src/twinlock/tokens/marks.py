@@ -223,8 +223,7 @@ def _is_ours(found: os.stat_result, place: Path) -> bool:
 def _owner(place: Path) -> int:
     """Return the user that the file must belong to.
 
-    Ours; but what root does with somebody's data folder (a command on the server) is done
-    for that somebody.
+    Our own user; or, for root, who may run a command in another user's data folder, that user.
     """
     return os.geteuid() or place.parent.stat().st_uid
 

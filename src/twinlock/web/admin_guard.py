@@ -29,7 +29,7 @@ _REASONS: Final = {
 
 
 class NotAdmittedError(ProblemError):
-    """The refusal of somebody who is known."""
+    """A refusal of somebody who is signed in, so that it can be written down."""
 
     def __init__(self, user: User, refused: ProblemError) -> None:
         super().__init__(refused.status_code, refused.type, refused.detail, headers=refused.headers)

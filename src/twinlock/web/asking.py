@@ -88,7 +88,7 @@ class Asking:
         return isinstance(self._directory, ChecksPasswords)
 
     async def is_password(self, entry: DirectoryEntry | None, password: str) -> bool:
-        """Have the directory check a password; it is asked for nobody's as well.
+        """Have the directory check a password, also for a name that nobody has.
 
         Raises:
             DirectoryError: The directory failed, or did not answer in time.

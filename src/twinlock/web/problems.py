@@ -115,7 +115,7 @@ def retry_after(wait: timedelta) -> dict[str, str]:
 
 
 def refusal(outcome: Refused | StepUpRequired | Throttled | Denied) -> Response:
-    """Return what a signed-in account is told when a flow does not do what it asked for."""
+    """Return the answer to a signed-in account where a flow did not do what it asked for."""
     match outcome:
         case StepUpRequired(acr=acr, max_age=max_age):
             return insufficient_authentication(acr=acr, max_age=max_age).response()

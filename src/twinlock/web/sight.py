@@ -100,7 +100,7 @@ class Sight:
     def recall(self, authorization: bytes) -> User | Refused | None:
         """Return whom the bearer token in a header stands for, if memory still holds good.
 
-        Asked at each request: all that can be known beforehand is in what was remembered.
+        It runs at every request, so whatever can be computed beforehand is computed in `_remember`.
         """
         held = self._latest.find(authorization)
         whose = None if held is None else self._still(held)

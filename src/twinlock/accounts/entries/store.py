@@ -74,7 +74,7 @@ def find_by_host_id(db: Connection, host_id: str) -> Sequence[Row[*tuple[Any, ..
 
 
 def get_by_subject(db: Connection, subject_id: SubjectId) -> Row[*tuple[Any, ...]] | None:
-    """Return an open subject with what was told of it."""
+    """Return an open subject with what the host's directory told of it."""
     return db.execute(GET_BY_SUBJECT, {"subject_id": subject_id}).one_or_none()
 
 
@@ -105,7 +105,7 @@ def insert_subject(
 def insert_entry(
     tx: Connection, subject_id: SubjectId, entry: DirectoryEntry, *, now: datetime
 ) -> None:
-    """Write what was told of an account for the first time."""
+    """Store what the directory told of an account, for the first time."""
     row = {
         "subject_id": subject_id,
         "username": entry.username,
@@ -122,7 +122,7 @@ def insert_entry(
 def update_entry(
     tx: Connection, subject_id: SubjectId, entry: DirectoryEntry, *, now: datetime
 ) -> None:
-    """Write what was told of an account this time."""
+    """Replace what the directory told of an account before."""
     params = {
         "which": subject_id,
         "new_username": entry.username,
@@ -146,7 +146,7 @@ def adopt_since(tx: Connection, subject_id: SubjectId, *, since: datetime) -> No
 
 
 def delete_entry(tx: Connection, subject_id: SubjectId) -> None:
-    """Forget what was told of an account that is gone."""
+    """Delete what the directory told of an account that is gone."""
     tx.execute(DELETE_ENTRY, {"which": subject_id})
 
 
@@ -156,5 +156,5 @@ def count_entries(db: Connection) -> int:
 
 
 def has_entries(db: Connection) -> bool:
-    """Tell whether a host's directory has told of anybody here."""
+    """Tell whether an account of a host's directory has ever signed in here."""
     return db.execute(ANY_ENTRY).scalar() is not None

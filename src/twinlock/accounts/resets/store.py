@@ -148,7 +148,7 @@ def insert_reset(tx: Connection, keyring: Keyring, new: StagedReset) -> bool:
 def approve(
     tx: Connection, keyring: Keyring, subject: SubjectId, *, by: SubjectId
 ) -> StagedReset | None:
-    """Note the second admin, once, and never the one who asked; return what waits since."""
+    """Note a second admin's approval; None if there is one, or if *by* is who asked."""
     row = tx.execute(GET_RESET, {"subject": subject}).one_or_none()
     if row is None:
         return None

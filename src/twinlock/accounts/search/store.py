@@ -110,7 +110,7 @@ def list_by_email(
 def list_by_name(
     db: Connection, beginning: str, name: str, *, after: tuple[str, str], limit: int
 ) -> list[Account]:
-    """Return those whose holder's name begins so, and who were not found by *beginning* before."""
+    """Return accounts whose full name begins so, except those that *beginning* already found."""
     params = {"first": beginning, "last": beginning + _LAST, "limit": limit}
     params |= {"first_name": name, "last_name": name + _LAST}
     params |= {"after": after[0], "after_name": after[1]}

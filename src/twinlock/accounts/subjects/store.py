@@ -1,8 +1,8 @@
 """All SQL of the subject: the one row that everything about an account hangs on.
 
-Whoever changes several rows of an account changes or locks this one first, in the same
-transaction: no two of them then wait for each other, whatever rows come after. Only who counts a
-try holds a count without it, and then takes nothing but the pending row that the try is for.
+A transaction that changes several rows of an account changes or locks this one first, so that no
+two of them wait for each other, whatever rows come after. The one exception is counting a try: it
+holds a count without this row, and then takes nothing but the pending row that the try is for.
 """
 
 from collections.abc import Sequence
@@ -97,7 +97,7 @@ def lock(tx: Connection, subject_id: SubjectId, *, seen: int) -> bool:
 
 
 def hold(tx: Connection, subject_id: SubjectId, *, seen: int) -> None:
-    """Hold the same row, for who asks only at the end whether its generation moved on."""
+    """Lock the same row, for a caller that compares the generation only at its end."""
     tx.execute(LOCK_SUBJECT, {"subject_id": subject_id, "seen": seen})
 
 

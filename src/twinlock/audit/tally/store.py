@@ -37,7 +37,7 @@ class Tally:
 
 
 def insert_tallies(tx: Connection, new: Sequence[Tally]) -> None:
-    """Write down what was counted; whoever counted the same hour first is right."""
+    """Store the counts of hours; an hour that another process has stored already stays as it is."""
     for one in new:
         tx.execute(INSERT_TALLY, {"kind": one.kind, "hour": one.hour, "number": one.number})
 

@@ -322,7 +322,7 @@ class _Asked:
 
     @classmethod
     def read(cls, state: bytes | None) -> "_Asked | None":
-        """Return what was written, which came back under a seal; None where nothing was asked."""
+        """Read what `written` gave, from under its seal; None where nothing was asked."""
         if state is None:
             return None
         flags, until, challenge = _STATE.unpack(state)

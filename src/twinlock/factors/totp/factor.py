@@ -151,10 +151,6 @@ class TotpFactor:
         """Delete the key."""
         store.delete_key(db, account_id, authenticator_id)
 
-    def code_lengths(self, db: Connection, account_id: SubjectId) -> frozenset[int]:
-        """Return how many digits the account's codes have."""
-        return frozenset(row.digits for row in store.find_keys(db, account_id))
-
     def open_key(self, row: Row[Any]) -> bytes:
         """Return the key of a row.
 

@@ -120,7 +120,7 @@ async def export(admin: Admin, request: Request, runtime: Running) -> StreamingR
 async def _lines(
     runtime: Runtime, cookie: str, wanted: EventFilter | None, *, is_csv: bool
 ) -> AsyncIterator[str]:
-    """Give the lines, for as long as who asked for them may see them."""
+    """Give the lines for as long as the admin who asked for them is one."""
     if is_csv:
         yield event_lines.csv_heading()
     line_of = event_lines.csv_line if is_csv else event_lines.json_line
@@ -136,7 +136,7 @@ async def _lines(
 
 
 async def _is_admin(runtime: Runtime, cookie: str) -> bool:
-    """Tell whether who asked still is an admin; the second factor may grow stale meanwhile."""
+    """Tell whether the visitor still is an admin; a long export may outlive a fresh proof."""
     user = await runtime.sight.user_of_cookie(cookie)
     try:
         return user is not None and bool(ADMIN_GUARD.admit(user, runtime))

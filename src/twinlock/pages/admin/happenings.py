@@ -1,4 +1,4 @@
-"""Events in plain sentences, as somebody sees them whose own they are not."""
+"""Events in plain sentences, for an admin who reads about somebody else."""
 
 from typing import Final
 

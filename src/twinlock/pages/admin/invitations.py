@@ -63,7 +63,7 @@ async def show_invitations(
 
 @pages.get("/new")
 async def show_form(admin: Admin, request: Request, runtime: Running) -> HTMLResponse:
-    """Ask whom to invite, or whom again."""
+    """Show the form that invites somebody, or invites again."""
     again = request.query_params.get("again", "")
     typed = dict.fromkeys(_TYPED, "") | {"days": str(_days(runtime)[-1])}
     if subject_in(again) is not None:

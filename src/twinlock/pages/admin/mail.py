@@ -63,7 +63,7 @@ async def show_mail(admin: Admin, request: Request, runtime: Running, now: Now) 
 async def try_again(
     mail_id: str, admin: ActingAdmin, form: Form, runtime: Running, caller: From, now: Now
 ) -> Response:
-    """Have a mail tried again; one that left meanwhile is what was wanted."""
+    """Have a mail tried again; if it has left meanwhile, nothing is left to do."""
     if subject_in(mail_id) is None:
         raise ProblemError(404, "not_found", "There is no such mail.")
     refused = await run_as_admin(
