@@ -1,7 +1,8 @@
-"""The same route with Twinlock in front of it, in the three ways that there are."""
+"""The same route with Twinlock in front of it, in the three ways that there are, and beside it."""
 
 from fastapi import FastAPI, Request
 
+from benchmarks.apps import bare
 from benchmarks.apps.bare import UserOut
 from twinlock.app import Twinlock
 from twinlock.core.principal import User
@@ -32,6 +33,11 @@ async def read_me(user: CurrentUser) -> UserOut:
 @app.get("/strict", dependencies=[require(acr="aal2")])
 async def read_me_strictly(user: CurrentUser) -> UserOut:
     return _out(user)
+
+
+beside = FastAPI()
+auth.install(beside)
+beside.get("/me")(bare.read_me)
 
 
 inside = FastAPI()
