@@ -36,7 +36,7 @@ from twinlock.flows.factor_resets import FactorResets
 from twinlock.flows.factors import FactorManagement
 from twinlock.flows.health import Health
 from twinlock.flows.host_accounts import HostAccounts, HostChanges
-from twinlock.flows.installation import open_installation
+from twinlock.flows.installation import begin_policies, open_installation
 from twinlock.flows.invitations import Invitations
 from twinlock.flows.keys import Keys
 from twinlock.flows.liveness import Liveness
@@ -136,6 +136,7 @@ def build_parts(
         keyring = _open_keyring(settings, database)
         require_current(database)
         digest_key = open_installation(database, keyring)
+        begin_policies(database, keyring)
         data_dir = settings.data_dir if settings.data_dir.is_dir() else None
         marks = Marks(data_dir, installation=digest_key.digest("marks"))
     except BaseException:

@@ -1,6 +1,7 @@
 """Policies: who needs what by when, and what a change does to those who are signed in."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -8,12 +9,19 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.home import Home
-from tests.support.house import OPERATOR, PASSWORD, bearer, begin_login, sign_in, token
+from tests.support.house import OPERATOR, PASSWORD, House, bearer, begin_login, sign_in, token
 from twinlock.audit.events import EventType
+from twinlock.composition import build_parts, close_parts
+from twinlock.config.settings import load_master_keys
+from twinlock.core.keyring import Keyring
 from twinlock.core.proof import Acr
+from twinlock.db.engine import Database
 from twinlock.flows.outcomes import Refused
 from twinlock.policies.policy import Kind, Policy
 from twinlock.testing.authenticator import FakeAuthenticator
+
+COUNT = "SELECT count(*) FROM policy"
+OLDER = "UPDATE installation SET key_check = :older"
 
 
 def demand(
@@ -229,6 +237,8 @@ def test_what_no_method_could_meet_is_not_set(home: Home) -> None:
         "UPDATE policy SET document = '[]'",
         "UPDATE policy SET revision = revision + 1",
         "UPDATE policy SET seal = x'00'",
+        "UPDATE policy SET seal = 7",
+        "DELETE FROM policy",
     ],
 )
 def test_who_writes_the_database_weakens_no_policy(home: Home, change: str) -> None:
@@ -239,6 +249,54 @@ def test_who_writes_the_database_weakens_no_policy(home: Home, change: str) -> N
     body = {"username": "alice", "password": PASSWORD}
     assert home.client.post("/api/login", json=body).status_code == 503
     assert token(home.client, "alice", PASSWORD).status_code == 503
+
+
+def test_policies_that_were_taken_away_before_there_were_any_open_nothing(home: Home) -> None:
+    """A server that starts again does not take the missing row for a new installation's."""
+    home.house.create("alice")
+    home.execute(text("DELETE FROM policy"))
+    assert home.token(PASSWORD, "alice").status_code == 503
+
+    again = home.house.again()
+    home.house.auth.close()
+    with again.open() as client:
+        assert token(client, "alice", PASSWORD).status_code == 503
+
+
+@pytest.mark.parametrize("change", ["UPDATE policy SET document = '[]'", "DELETE FROM policy"])
+def test_an_operator_begins_the_policies_anew(home: Home, change: str) -> None:
+    home.house.create("alice")
+    demand(home)
+    home.execute(text(change))
+    now, administration = home.house.now, home.house.policy_administration
+
+    done = administration.begin_anew(Policy(Kind.EVERYONE, "", Acr.AAL2, now), OPERATOR, now=now)
+
+    assert isinstance(done, Policy)
+    assert token(home.client, "alice", PASSWORD).json()["error"] == "enrollment_required"
+    assert administration.list_policies() == (done,)
+    other = Policy(Kind.ROLE, "staff", Acr.PHR, now)
+    assert isinstance(administration.set_policy(other, OPERATOR, now=now), Policy)
+
+
+def test_an_installation_of_an_earlier_release_gets_its_row_once(sqlite_house: House) -> None:
+    def open_and_count() -> int:
+        close_parts(build_parts(sqlite_house.settings))
+        with closing(Database(sqlite_house.settings.database_url)) as database:
+            return int(database.reading(lambda db: db.execute(text(COUNT)).scalar_one()))
+
+    with closing(Database(sqlite_house.settings.database_url)) as database:
+        keyring = Keyring(load_master_keys(sqlite_house.settings))
+        place = {"table": "installation", "column": "key_check", "row": "1", "account": ""}
+        older = keyring.seal(b"these keys belong to this database", **place)
+        change = {"older": older}
+        database.transaction(lambda tx: tx.execute(text("DELETE FROM policy")))
+        database.transaction(lambda tx: tx.execute(text(OLDER), change))
+
+    assert open_and_count() == 1
+    with closing(Database(sqlite_house.settings.database_url)) as database:
+        database.transaction(lambda tx: tx.execute(text("DELETE FROM policy")))
+    assert open_and_count() == 0
 
 
 def test_a_shorter_password_is_enough_where_a_second_factor_is_demanded(home: Home) -> None:

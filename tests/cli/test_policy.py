@@ -1,5 +1,8 @@
 """``twinlock policy``."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from tests.cli.conftest import Cli
@@ -43,6 +46,19 @@ def test_what_nobody_could_meet_is_refused(johndoe: Cli) -> None:
     johndoe.refused("policy", "set", "account:nobody")
     johndoe.refused("policy", "set", "everyone", "--method", "nothing", code=2)
     johndoe.refused("policy", "set", "role:admin", "--remove")
+
+
+def test_policies_that_are_gone_are_begun_anew(johndoe: Cli) -> None:
+    johndoe.done("policy", "set", "role:staff")
+    with closing(sqlite3.connect(johndoe.folder / "data" / "twinlock.sqlite3")) as db:
+        db.execute("DELETE FROM policy")
+        db.commit()
+
+    johndoe.refused("policy", "set", "everyone")
+    johndoe.refused("policy", "set", "everyone", "--anew", "--remove", code=2)
+    johndoe.done("policy", "set", "everyone", "--anew")
+
+    assert [one["target"] for one in johndoe.json("policy", "list")["policies"]] == ["everyone"]
 
 
 def test_a_route_is_explained_for_an_account(johndoe: Cli) -> None:

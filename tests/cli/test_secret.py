@@ -33,7 +33,8 @@ def test_a_rotation_adds_a_key_and_reseals_everything(cli: Cli) -> None:
     assert keys(cli)[1:] == before
     assert done["resumed"] is False
     assert done["broken"] == []
-    assert done["values"] == 4  # the installation's two, the signing key, the first account's seal
+    # The installation's two, the policies' row, the signing key, the first account's seal.
+    assert done["values"] == 5
 
 
 def test_each_rotation_adds_another_key(cli: Cli) -> None:
@@ -49,7 +50,7 @@ def test_an_interrupted_rotation_is_resumed_and_adds_no_key(cli: Cli) -> None:
     done = cli.json("secret", "rotate")
 
     assert done["resumed"] is True
-    assert done["values"] == 4
+    assert done["values"] == 5
     assert len(keys(cli)) == 2
 
 

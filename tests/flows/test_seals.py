@@ -112,6 +112,11 @@ def empty_the_seal(home: Home) -> None:
     change(home, "UPDATE subject SET seal = x'' WHERE id = :john")
 
 
+def put_a_number_for_the_seal(home: Home) -> None:
+    """SQLite takes it."""
+    change(home, f"UPDATE subject SET seal = 7 WHERE id = {JOHN.partition(' = ')[2]}")
+
+
 def take_the_seal_of_another(home: Home) -> None:
     """Of one who has no second factor."""
     with_alice(home)
@@ -175,6 +180,7 @@ SEALED = [
     flip_a_bit_of_the_seal,
     flip_the_key_id_of_the_seal,
     empty_the_seal,
+    put_a_number_for_the_seal,
     take_the_seal_of_another,
     lower_the_generation,
     raise_the_generation,
@@ -191,6 +197,10 @@ SEALED = [
 
 def delete_the_key(home: Home) -> None:
     change(home, f"DELETE FROM totp WHERE {JOHN}")
+
+
+def put_a_number_for_the_key(home: Home) -> None:
+    change(home, f"UPDATE totp SET key = 7 WHERE {JOHN}")
 
 
 def swap_the_keys_of_two_accounts(home: Home) -> None:
@@ -254,6 +264,7 @@ def name_another_algorithm(home: Home) -> None:
 
 KEYS = [
     delete_the_key,
+    put_a_number_for_the_key,
     swap_the_keys_of_two_accounts,
     move_the_key_to_another_account,
     take_the_key_row_of_another,

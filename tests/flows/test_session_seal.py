@@ -1,5 +1,8 @@
 """A writer to the database who holds no master key makes, moves and raises no session."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
@@ -46,6 +49,42 @@ def test_a_session_that_was_changed_opens_and_refreshes_nothing(
         form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
         assert client.get("/users/me", headers=bearer(tokens)).status_code == 401
         assert client.post("/token", data=form).status_code == 400
+
+
+def sign_out(client: TestClient, tokens: dict[str, Any]) -> Any:
+    return client.post("/api/logout", headers=bearer(tokens))
+
+
+def revoke(client: TestClient, tokens: dict[str, Any]) -> Any:
+    return client.post("/revoke", data={"token": tokens["refresh_token"]})
+
+
+def end_from_another(client: TestClient, tokens: dict[str, Any]) -> Any:
+    return client.delete("/api/sessions", headers=bearer(sign_in(client)))
+
+
+def use_twice(client: TestClient, tokens: dict[str, Any]) -> Any:
+    form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    form["refresh_token"] = client.post("/token", data=form).json()["refresh_token"]
+    assert client.post("/token", data=form).status_code == 200
+    form["refresh_token"] = tokens["refresh_token"]
+    assert client.post("/token", data=form).status_code == 400
+    return client.get("/healthz")
+
+
+@pytest.mark.parametrize("end", [sign_out, revoke, end_from_another, use_twice])
+def test_an_ended_session_is_not_brought_back(
+    house: House, client: TestClient, end: Callable[[TestClient, dict[str, Any]], Any]
+) -> None:
+    house.create()
+    tokens = sign_in(client)
+    assert end(client, tokens).status_code < 300
+
+    write(house, "UPDATE session SET ended_at = NULL")
+
+    form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    assert client.get("/users/me", headers=bearer(tokens)).status_code == 401
+    assert client.post("/token", data=form).status_code == 400
 
 
 def test_a_session_moved_to_another_account_refreshes_nothing(

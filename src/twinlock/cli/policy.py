@@ -66,6 +66,12 @@ def set_policy(
         ),
     ] = True,
     remove: Annotated[bool, typer.Option("--remove", help="Remove the policy instead.")] = False,
+    anew: Annotated[
+        bool,
+        typer.Option(
+            "--anew", help="In place of all policies, where they are gone or their seal is broken."
+        ),
+    ] = False,
     as_json: output.Json = False,
 ) -> None:
     """Set the policy of everyone, of a role, or of one account, in place of an older one.
@@ -73,6 +79,8 @@ def set_policy(
     Of all that apply to an account the strictest wins. From the date on, who lacks a factor
     enrolls one at the next sign-in, and sessions that proved less open nothing any more.
     """
+    if remove and anew:
+        raise typer.BadParameter("--anew sets a policy, and --remove removes one.")
     with output.opened() as flows:
         now = flows.parts.clock()
         kind, name = _target(flows, target)
@@ -91,7 +99,8 @@ def set_policy(
                 trusted_devices,
                 reminds,
             )
-            done = administration.set_policy(new, output.caller(), now=now)
+            set_it = administration.begin_anew if anew else administration.set_policy
+            done = set_it(new, output.caller(), now=now)
     if isinstance(done, Refused):
         output.refuse(done.message)
     _show({"removed" if remove else "set": _facts(done)}, [done], as_json=as_json)

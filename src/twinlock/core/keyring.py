@@ -160,8 +160,9 @@ class Keyring:
         Raises:
             SealBrokenError: The value was changed or moved, or its key is not on the ring.
         """
-        master = self._master(sealed[1:_HEADER_BYTES])
-        if sealed[:1] != _VERSION or master is None:
+        is_sealed = _is_bytes(sealed) and sealed[:1] == _VERSION
+        master = self._master(sealed[1:_HEADER_BYTES]) if is_sealed else None
+        if master is None:
             raise SealBrokenError(f"{table}.{column} of row {row} is sealed by an unknown key")
         nonce = sealed[_HEADER_BYTES : _HEADER_BYTES + _NONCE_BYTES]
         place = sealed[:_HEADER_BYTES] + _framed((table, column, row, account))
@@ -177,7 +178,7 @@ class Keyring:
 
     def is_mac(self, claimed: bytes, purpose: str, *parts: str | bytes) -> bool:
         """Tell whether a key of the ring made *claimed* for this purpose and these parts."""
-        master = self._master(claimed[:_KEY_ID_BYTES])
+        master = self._master(claimed[:_KEY_ID_BYTES]) if _is_bytes(claimed) else None
         if master is None:
             return False
         return hmac.compare_digest(claimed[_KEY_ID_BYTES:], self._tag(master, purpose, parts))
@@ -201,6 +202,11 @@ class Keyring:
     @staticmethod
     def _tag(master: _MasterKey, purpose: str, parts: Sequence[str | bytes]) -> bytes:
         return hmac.digest(master.mac_key(purpose), _framed(parts), "sha256")
+
+
+def _is_bytes(stored: object) -> bool:
+    """Tell whether a column held bytes: SQLite gives back whatever somebody has put there."""
+    return isinstance(stored, bytes)
 
 
 class DigestKey:

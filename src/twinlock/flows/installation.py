@@ -7,7 +7,7 @@ the installation decides whose keys a database belongs to.
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
@@ -24,13 +24,15 @@ from twinlock.flows.parts import Parts
 from twinlock.installation import store
 from twinlock.mail import store as outbox
 from twinlock.pending import store as pending
+from twinlock.policies.store import PolicyBook
 from twinlock.sessions import store as sessions
 from twinlock.tokens import rotation as signing_keys
 from twinlock.tokens import store as signing_key_store
 
 log = logging.getLogger("twinlock.installation")
 
-_KEY_CHECK: Final = b"these keys belong to this database"
+_KEY_CHECK: Final = b"these keys belong to this database, and it has a row of policies"
+"""What was sealed before that row was there from the beginning says less."""
 _DIGEST_KEY_BYTES: Final = 32
 
 
@@ -58,6 +60,19 @@ def open_installation(database: Database, keyring: Keyring) -> DigestKey:
     if row is None:
         raise NotInitializedError("this database was never initialised: run `twinlock init`")
     return DigestKey(_open(keyring, row)[1])
+
+
+def begin_policies(database: Database, keyring: Keyring) -> None:
+    """Write the row of the policies once, in an installation of an earlier release.
+
+    The sealed check value says that it was done: a row that is gone later is not written again.
+
+    Raises:
+        WrongKeyError: The keys do not open the database.
+    """
+    row = database.reading(store.get_installation)
+    if row is not None and _open(keyring, row)[0] != _KEY_CHECK:
+        database.transaction(_begin_policies, keyring, row)
 
 
 def reseal_installation(tx: Connection, keyring: Keyring) -> int:
@@ -99,8 +114,19 @@ def _create(tx: Connection, keyring: Keyring, caller: Caller, *, now: datetime) 
         now=now,
     )
     if is_created:
+        PolicyBook(keyring).write_first(tx, now=now)
         audit.record(tx, Event(EventType.INSTALLATION_CREATED, now, caller))
     return is_created
+
+
+def _begin_policies(tx: Connection, keyring: Keyring, row: Row[Any]) -> None:
+    PolicyBook(keyring).write_first(tx, now=row.created_at)
+    store.reseal_installation(
+        tx,
+        old=row,
+        key_check=_seal(keyring, "key_check", _KEY_CHECK),
+        digest_key=_seal(keyring, "digest_key", _open(keyring, row)[1]),
+    )
 
 
 def _note_restored(

@@ -76,6 +76,12 @@ class PolicyAdministration:
             return None
         return Refused("unknown_method", f"A method is one of: {', '.join(known)}.")
 
+    def begin_anew(self, new: Policy, caller: Caller, *, now: datetime) -> Policy | Refused:
+        """Put one policy in the place of all: where the row is gone, or its seal is broken."""
+        if not self.can_be_met(new):
+            return NOTHING_ENROLLABLE
+        return self._told(self._parts.database.transaction(self._begin_anew, new, caller, now=now))
+
     def set_policy(
         self, new: Policy, caller: Caller, *, admin: User | None = None, now: datetime
     ) -> Policy | Refused:
@@ -131,6 +137,16 @@ class PolicyAdministration:
             installation.lock_admins(tx)
         else:
             hold_admin(tx, self._parts, admin)
+
+    def _begin_anew(
+        self, tx: Connection, new: Policy, caller: Caller, *, now: datetime
+    ) -> Policy | Refused:
+        self._hold(tx, None)
+        if self._parts.accounts.are_ours and not leaves_an_admin(tx, self._parts, [new]):
+            return LAST_ADMIN
+        if not self._parts.policies.write_anew(tx, [new], now=now):
+            return CHANGED
+        return self._changed(tx, EventType.POLICY_SET, new, caller, now=now)
 
     def _set(
         self, tx: Connection, new: Policy, caller: Caller, admin: User | None, *, now: datetime

@@ -3,6 +3,7 @@
 They are one document in one row: a login reads it with one statement and parses it only when
 it has changed. The seal is a MAC over document and revision, so that who can write to the
 database but does not hold the master keys cannot weaken a policy; such a document opens nothing.
+The row is there from the beginning, before there is any policy: where it is gone, somebody took it.
 """
 
 import json
@@ -11,7 +12,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Row, bindparam, insert, literal, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Row,
+    bindparam,
+    delete,
+    insert,
+    literal,
+    select,
+    update,
+)
 
 from twinlock.core.errors import SealBrokenError
 from twinlock.core.keyring import Keyring
@@ -39,6 +50,7 @@ UPDATE_POLICIES = (
         changed_at=bindparam("moment", type_=UtcDateTime()),
     )
 )
+DELETE_POLICIES = delete(policy).where(policy.c.id == _THE_ROW)
 RESEAL_POLICIES = (
     update(policy)
     .where(policy.c.id == _THE_ROW, policy.c.seal == bindparam("old_seal"))
@@ -69,11 +81,12 @@ class PolicyBook:
         """Return the policies that were asked for.
 
         Raises:
-            SealBrokenError: Somebody else wrote the row.
+            SealBrokenError: Somebody else wrote the row, or took it away.
         """
         row = asked.one_or_none()
         if row is None:
-            return ()
+            log.critical("policy_seal_broken")
+            raise SealBrokenError("the policies are gone")
         seal, document, policies = self._read
         if row.seal == seal and row.document == document:
             return policies
@@ -82,19 +95,16 @@ class PolicyBook:
         self._read = (row.seal, row.document, policies)
         return policies
 
+    def write_first(self, tx: Connection, *, now: datetime) -> None:
+        """Write the row that says that there is no policy, unless there is a row."""
+        tx.execute(INSERT_POLICIES, self._row("[]", 0, now=now))
+
     def write(self, tx: Connection, policies: Sequence[Policy], *, now: datetime) -> bool:
         """Replace every policy; False when somebody else did just now. Read them in *tx* first."""
-        document = json.dumps([_facts(one) for one in policies], sort_keys=True)
+        document = _document_of(policies)
         row = tx.execute(GET_POLICIES).one_or_none()
         if row is None:
-            new = {
-                "id": _THE_ROW,
-                "document": document,
-                "revision": 1,
-                "seal": self._keyring.mac(_SEAL, document, "1"),
-                "changed_at": now,
-            }
-            return tx.execute(INSERT_POLICIES, new).scalar() is not None
+            return False
         params = {
             "seen": row.revision,
             "new_document": document,
@@ -102,6 +112,21 @@ class PolicyBook:
             "moment": now,
         }
         return tx.execute(UPDATE_POLICIES, params).rowcount == 1
+
+    def write_anew(self, tx: Connection, policies: Sequence[Policy], *, now: datetime) -> bool:
+        """Replace the row, whatever became of it; False when somebody else did just now."""
+        tx.execute(DELETE_POLICIES)
+        row = self._row(_document_of(policies), 1, now=now)
+        return tx.execute(INSERT_POLICIES, row).scalar() is not None
+
+    def _row(self, document: str, revision: int, *, now: datetime) -> dict[str, Any]:
+        return {
+            "id": _THE_ROW,
+            "document": document,
+            "revision": revision,
+            "seal": self._keyring.mac(_SEAL, document, str(revision)),
+            "changed_at": now,
+        }
 
     def reseal(self, tx: Connection) -> int:
         """Seal the row under the newest master key; return how many values were re-sealed."""
@@ -116,6 +141,10 @@ class PolicyBook:
         if not self._keyring.is_mac(row.seal, _SEAL, row.document, str(row.revision)):
             log.critical("policy_seal_broken")
             raise SealBrokenError("the policies are not those that were set")
+
+
+def _document_of(policies: Sequence[Policy]) -> str:
+    return json.dumps([_facts(one) for one in policies], sort_keys=True)
 
 
 def _facts(one: Policy) -> dict[str, Any]:

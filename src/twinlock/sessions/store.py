@@ -2,7 +2,8 @@
 
 The seal is a MAC over what a session is: whose, since when and until when, by which cookie,
 and what it proves. Whoever can write to the database but does not hold the master keys can
-neither put a session there, nor move one to another account, nor make one prove more.
+neither put a session there, nor move one to another account, nor make one prove more, nor bring
+back one that has ended.
 """
 
 import logging
@@ -10,7 +11,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    LargeBinary,
+    Row,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 
 from twinlock.core.keyring import Keyring
 from twinlock.core.proof import Acr, SubjectId
@@ -23,7 +35,12 @@ log = logging.getLogger("twinlock.sessions")
 
 _SEAL: Final = "session"
 _ACRS: Final = frozenset(Acr)
-_ENDED: Final = {"ended_at": bindparam("moment", type_=UtcDateTime()), "changed_at": database_now()}
+_ENDED: Final = {
+    "ended_at": bindparam("moment", type_=UtcDateTime()),
+    "changed_at": database_now(),
+    "seal": literal_column("''", LargeBinary),
+}
+"""What ends takes its seal along: who takes the end away from the row brings nothing to life."""
 
 INSERT_SESSION = insert(session).values(changed_at=database_now())
 GET_SESSION = select(session).where(session.c.id == bindparam("session_id"))
@@ -356,6 +373,8 @@ def _sealed(keyring: Keyring, row: Row[Any] | None) -> Session | None:
     session = _session(row)
     if row is None:
         return None
+    if session is not None and session.ended_at is not None:
+        return session  # over for good; its seal is gone
     if session is None or not keyring.is_mac(row.seal, _SEAL, *session.sealed_content):
         log.critical("session_seal_broken", extra={"session": row.id})
         return None
