@@ -37,7 +37,7 @@ Measure = Callable[[Effort], Awaitable[list[Result]]]
 
 
 async def p1(effort: Effort) -> list[Result]:
-    return await guarded_request.measure(rounds=effort.rounds(40, full=150), seconds=0.12)
+    return await guarded_request.measure(rounds=effort.rounds(30, full=150), seconds=0.12)
 
 
 async def p2(effort: Effort) -> list[Result]:
