@@ -1,5 +1,7 @@
 """The shape of errors, whichever layer gives them (contract.md, section 1)."""
 
+from collections.abc import Callable
+
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -126,3 +128,16 @@ def test_a_step_up_to_a_passkey_takes_nothing_weaker(home: Home) -> None:
     assert (refused.status_code, again.status_code) == (401, 401)
     handle = home.begin()
     assert home.answer(handle, code).status_code == 200  # nothing was spent
+
+
+def test_a_page_of_a_listed_origin_may_use_every_method_of_ours(
+    settle: Callable[..., Home],
+) -> None:
+    client = settle(cors_origins=["https://app.example"]).client
+    described = client.get("/openapi.json").json()["paths"].values()
+
+    for method in sorted({method.upper() for path in described for method in path}):
+        asked = {"Origin": "https://app.example", "Access-Control-Request-Method": method}
+        preflight = client.options("/api/admin/policies", headers=asked)
+        assert (preflight.status_code, method) == (200, method)
+        assert "access-control-allow-credentials" not in preflight.headers

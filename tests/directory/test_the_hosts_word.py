@@ -47,11 +47,23 @@ def add_login_routes(app: FastAPI, auth: Twinlock, host: Host) -> None:
         return auth.second_factor.response(done)
 
     @app.post("/own-check")
-    async def own_check(request: Request, login: str, answer: str) -> dict[str, Any]:
-        done = await auth.second_factor.verify(request, login, "totp", answer)
+    async def own_check(
+        request: Request, login: str, answer: str, user_id: int = 1
+    ) -> dict[str, Any]:
+        done = await auth.second_factor.verify(request, login, "totp", answer, account_id=user_id)
         if isinstance(done, AuthenticationContext):
             return {"acr": done.acr, "amr": list(done.amr)}
         return {"no": type(done).__name__}
+
+    @app.post("/own-json")
+    async def own_json(request: Request) -> list[str]:
+        given = await request.json()
+        login, method, answer = given.get("login"), given.get("method"), given.get("answer")
+        again = await auth.second_factor.begin_again(request, login, method)
+        done = await auth.second_factor.finish(
+            request, login, method, answer, account_id=given.get("account_id")
+        )
+        return [type(again).__name__, type(done).__name__]
 
     @app.post("/change/{user_id}")
     async def change(user_id: int, password: bool = False) -> None:
@@ -247,6 +259,38 @@ def test_answers_at_an_own_route_are_counted_with_all_others(host: Host) -> None
     other = begin_login(host.client)
     answer = {"login": other["login"], "answer": "000000"}
     assert host.client.post("/api/login/totp", json=answer).status_code == 429
+
+
+def test_a_login_begun_for_one_is_not_finished_for_another(host: Host) -> None:
+    """Whoever knows another's password begins twice, and sends the own handle and the own code."""
+    host.users.add()
+    phone, _ = host.enroll()
+    victim = host.users.add("victim")
+    host.enroll("victim")
+    own = own_login(host).json()["login"]
+    code = phone.code(host.house.now)
+
+    stolen = {"login": own, "answer": code, "user_id": victim}
+    told = host.client.post("/own-check", params=stolen).json()
+    body = {"login": own, "method": "totp", "answer": code, "account_id": victim}
+    finished = host.client.post("/own-json", json=body).json()
+    honest = host.client.post("/own-check", params={"login": own, "answer": code}).json()
+
+    assert told == {"no": "Denied"}
+    assert finished == ["Offered", "Denied"]
+    assert honest["acr"] == "aal2"
+
+
+@pytest.mark.parametrize("odd", [None, 7, 1.5, True, [], {}, ["totp"], {"a": "b"}])
+@pytest.mark.parametrize("field", ["login", "method", "answer"])
+def test_what_is_no_text_is_denied_at_an_own_route(host: Host, field: str, odd: Any) -> None:
+    host.users.add()
+    host.enroll()
+    body = {"login": own_login(host).json()["login"], "method": "totp", "answer": "000000"}
+
+    told = host.client.post("/own-json", json={**body, field: odd}).json()
+
+    assert told == ["Offered" if field == "answer" else "Denied", "Denied"]
 
 
 def test_a_host_with_sessions_of_its_own_gets_a_result_and_no_session(host: Host) -> None:

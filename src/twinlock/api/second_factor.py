@@ -117,6 +117,8 @@ class SecondFactor:
         Raises:
             TwinlockError: It cannot be decided now.
         """
+        if not _are_texts(login, method):
+            return Denied()
         runtime = self._runtime()
         return await runtime.workers.run(
             runtime.answering.begin_again,
@@ -134,6 +136,7 @@ class SecondFactor:
         answer: object,
         *,
         transport: Transport | str = Transport.BEARER,
+        account_id: int | str | UUID | None = None,
     ) -> SignedIn | EnrollmentRequired | Denied | Throttled:
         """Check the answer to a pending login, and sign its account in.
 
@@ -143,6 +146,8 @@ class SecondFactor:
             method: The method that is answered: ``totp``, ``recovery_codes`` …
             answer: What was typed, or the credential object of a passkey.
             transport: ``bearer`` for tokens, ``cookie`` for a browser's session.
+            account_id: Whose login it must be, where you remember who gave the password; the
+                login of another account is denied. None for whoever it was begun for.
 
         Returns:
             SignedIn: The answer was right.
@@ -155,25 +160,39 @@ class SecondFactor:
             TwinlockError: It cannot be decided now.
             ValueError: *transport* is neither.
         """
+        if not _are_texts(login, method):
+            return Denied()
         runtime = self._runtime()
-        asked = Request(caller(request, runtime), Transport(transport))
+        host_id = None if account_id is None else host_id_of(account_id)
+        asked = Request(caller(request, runtime), Transport(transport), host_id=host_id)
         return await runtime.workers.run(
             runtime.answering.submit_answer, login, method, answer, asked, now=runtime.clock()
         )
 
     async def verify(
-        self, request: HTTPConnection, login: str, method: str, answer: object
+        self,
+        request: HTTPConnection,
+        login: str,
+        method: str,
+        answer: object,
+        *,
+        account_id: int | str | UUID,
     ) -> AuthenticationContext | EnrollmentRequired | Denied | Throttled:
         """Check the answer to a pending login, for a host that opens sessions of its own.
 
         Such a session is the host's to end: what ends ours (a removed factor, a stolen refresh
         token, an operator) does not reach it.
 
+        A handle belongs to the account that it was begun for, and the browser can send that of
+        any other. So say whose session is to be opened.
+
         Args:
             request: The request that carried the answer.
             login: The handle that `begin` gave.
             method: The method that is answered: ``totp``, ``recovery_codes`` …
             answer: What was typed, or the credential object of a passkey.
+            account_id: The id that `begin` was given, as you remember it: the login of any other
+                account is denied.
 
         Returns:
             AuthenticationContext: What was proven: ``account`` (the ``sub``), ``acr``, ``amr``,
@@ -185,7 +204,7 @@ class SecondFactor:
         Raises:
             TwinlockError: It cannot be decided now.
         """
-        outcome = await self.finish(request, login, method, answer)
+        outcome = await self.finish(request, login, method, answer, account_id=account_id)
         if not isinstance(outcome, SignedIn):
             return outcome
         runtime = self._runtime()
@@ -223,6 +242,11 @@ class SecondFactor:
         if runtime.asking is None:
             raise ConfigurationError("second_factor is for a host's users: Twinlock(directory=…)")
         return await runtime.asking.get(host_id_of(account_id))
+
+
+def _are_texts(*given: object) -> bool:
+    """Tell whether these are texts: a host may pass on what somebody's JSON holds."""
+    return all(isinstance(one, str) for one in given)
 
 
 def _json(body: BaseModel) -> JSONResponse:

@@ -49,6 +49,7 @@ class Request:
         may_enroll: Whether the client can go on with an enrollment inside the login.
         device: The cookie of a trusted device, at the doors where it counts.
         trust_device: Whether to trust this browser once its second factor was right.
+        host_id: Whose pending login it must be that is answered; None for anybody's.
     """
 
     caller: Caller
@@ -57,6 +58,7 @@ class Request:
     may_enroll: bool = False
     device: str | None = field(default=None, repr=False)
     trust_device: bool = False
+    host_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

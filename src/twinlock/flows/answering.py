@@ -95,6 +95,8 @@ class Answering:
         account = self._parts.accounts.get_fresh(tx, begun.subject)
         if account is None or account.is_disabled or account.generation != begun.generation:
             return Denied()
+        if request.host_id not in (None, account.host_id):
+            return Denied()  # another account's login: not counted, as it was not meant
         # The account's count before the login's row, as the check does: or two would deadlock.
         taken = self._counting.take_second_factor_try(
             tx, account.subject, request.caller, method=method, now=now

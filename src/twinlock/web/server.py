@@ -54,7 +54,7 @@ def add_server_parts(
             CORSMiddleware,
             allow_origins=list(cors_origins),
             allow_credentials=False,
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type"],
             expose_headers=["Retry-After", "WWW-Authenticate"],
         )
