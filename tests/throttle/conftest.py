@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import ClauseElement, Connection
 
 from tests.support.postgres import PostgresServer
 from twinlock.db.base import metadata
 from twinlock.db.engine import Database
-from twinlock.throttle.tables import familiar, throttle
+from twinlock.throttle.familiar.tables import familiar
+from twinlock.throttle.tables import throttle
 
 TABLES = [throttle, familiar]
 
@@ -49,6 +50,13 @@ def database(url: str) -> Iterator[Database]:
     database = Database(url, pool_size=20)
     yield database
     database.close()
+
+
+def plan_of(db: Connection, statement: ClauseElement) -> str:
+    """Return how SQLite would find the rows of a statement."""
+    text = str(statement.compile(dialect=db.dialect))
+    unbound = (None,) * text.count("?")
+    return str(db.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", unbound).all())
 
 
 def _empty(tx: Connection) -> None:

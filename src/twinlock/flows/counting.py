@@ -21,6 +21,7 @@ from twinlock.flows.event_ids import first_id_of
 from twinlock.flows.parts import Parts
 from twinlock.sessions import store as sessions
 from twinlock.throttle import policy, store
+from twinlock.throttle.familiar import store as familiar_store
 from twinlock.throttle.floods import Floods, Untold
 from twinlock.throttle.policy import Familiar, Throttled
 from twinlock.throttle.store import Try
@@ -252,9 +253,9 @@ class Counting:
     ) -> Remembered:
         """Make the network and the browser of a full sign-in familiar."""
         network = self._digest("network", network_of(caller.ip))
-        is_strange = store.remember_familiar(
+        is_strange = familiar_store.remember(
             tx, subject_id=subject, kind=policy.NETWORK, digest=network, now=now
-        ) and store.has_other_network(tx, subject, network=network)
+        ) and familiar_store.has_other_network(tx, subject, network=network)
         if not caller.is_browser:
             return Remembered(None, is_strange)
         familiar, secret = self._familiar(tx, subject, network, caller, now=now)
@@ -264,7 +265,7 @@ class Counting:
             others = cookie.split(_BETWEEN) if cookie else []
             cookie = _BETWEEN.join([secret, *others][:_ACCOUNTS_OF_A_BROWSER])
         browser = self._digest("browser", secret)
-        store.remember_familiar(
+        familiar_store.remember(
             tx, subject_id=subject, kind=policy.BROWSER, digest=browser, now=now
         )
         return Remembered(cookie, is_strange and not familiar.browser)
@@ -286,7 +287,7 @@ class Counting:
         secrets = cookie.split(_BETWEEN)[:_ACCOUNTS_OF_A_BROWSER] if cookie else [None]
         familiar = Familiar(network=False, browser=False)
         for secret in secrets:
-            familiar = store.is_familiar(
+            familiar = familiar_store.find_familiar(
                 tx,
                 subject_id=subject,
                 network=network,
@@ -312,7 +313,7 @@ class Counting:
             self._second_factor_key(subject),
             *{self._network_key(who, network_of(ip)) for ip in places},
             self._digest("strangers", who),
-            *(self._browser_key(who, one) for one in store.list_browsers(tx, subject)),
+            *(self._browser_key(who, one) for one in familiar_store.list_browsers(tx, subject)),
             *(self._session_key(subject, one.id) for one in living),
         ):
             store.forget(tx, key)
@@ -320,7 +321,7 @@ class Counting:
     def forget(self, tx: Connection, subject: SubjectId, *, now: datetime) -> None:
         """Forget what was counted and familiar, when an account is deleted."""
         self.unlock(tx, subject, now=now)
-        store.forget_familiar(tx, subject)
+        familiar_store.forget(tx, subject)
 
     def _network_key(self, who: bytes, network: str) -> bytes:
         return self._digest("account-network", who, network)

@@ -19,6 +19,7 @@ from twinlock.mail import store as outbox
 from twinlock.pending import store as pending
 from twinlock.sessions import store as sessions
 from twinlock.throttle import store as throttle
+from twinlock.throttle.familiar import store as familiar
 
 BATCH: Final = 200
 """Rows of one transaction: few enough that nobody who waits for it notices."""
@@ -66,9 +67,7 @@ def clean_up(
         "mails_wiped": partial(outbox.wipe_expired, before=now - KEEP_UNDELIVERED),
         "mails": partial(outbox.expire, before=now - KEEP_MAILS),
         "counts": partial(throttle.expire, now=now),
-        "familiar": partial(
-            throttle.expire_familiar, lifetimes=parts.throttle.familiar_for, now=now
-        ),
+        "familiar": partial(familiar.expire, lifetimes=parts.throttle.familiar_for, now=now),
         "tallies": partial(tally.expire, older_than=now - keep_events),
         "events": partial(audit.expire, older_than=now - keep_events),
     }

@@ -18,6 +18,7 @@ from twinlock.pending import tables as pending
 from twinlock.policies import tables as policies
 from twinlock.sessions import tables as sessions
 from twinlock.throttle import tables as throttle
+from twinlock.throttle.familiar import tables as familiar
 from twinlock.tokens import tables as tokens
 
 ALL = (
@@ -28,6 +29,7 @@ ALL = (
     email_code,
     entries,
     devices,
+    familiar,
     installation,
     passkey,
     mail,
