@@ -11,7 +11,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, FastAPI
 
-from twinlock.accounts.directory import Directory, host_id_of
+from twinlock.accounts.directory import Directory
 from twinlock.api.routers import WholeApi
 from twinlock.config.settings import Settings
 from twinlock.core.clock import Clock, utc_now
@@ -237,12 +237,7 @@ class Twinlock:
             UncommittedWritesError: On SQLite, this thread or task holds uncommitted writes, and
                 no session was given.
         """
-        host_id = host_id_of(account_id)
-        return self._word.take(
-            lambda runtime: runtime.host_changes.note(host_id, None, now=runtime.clock()),
-            db,
-            instead=lambda runtime: _declare_changed(runtime, host_id, is_password=False),
-        )
+        return self._word.deleted(account_id, db)
 
     def changed(
         self,
@@ -267,12 +262,7 @@ class Twinlock:
             UncommittedWritesError: On SQLite, this thread or task holds uncommitted writes, and
                 no session was given.
         """
-        host_id = host_id_of(account_id)
-        return self._word.take(
-            lambda runtime: _declare_changed(runtime, host_id, is_password=password),
-            db,
-            instead=lambda runtime: _declare_changed(runtime, host_id, is_password=False),
-        )
+        return self._word.changed(account_id, db, is_password=password)
 
     def close(self) -> None:
         """End what `start` began; a request that comes later starts it again."""
@@ -383,10 +373,6 @@ class Twinlock:
             raise ConfigurationError("Pages need more: pip install 'twinlock[pages]'")
         self._has_pages = True
         _add_pages(app, self.settings, self._prefix)
-
-
-def _declare_changed(runtime: "Runtime", host_id: str, *, is_password: bool) -> None:
-    runtime.host_changes.declare_changed(host_id, is_password=is_password, now=runtime.clock())
 
 
 def _add_pages(app: FastAPI, settings: Settings, prefix: str) -> None:

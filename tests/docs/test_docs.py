@@ -212,7 +212,8 @@ def test_the_log_inventory_names_every_message_that_the_server_writes() -> None:
     for path in SOURCE.rglob("*.py"):
         written |= set(
             re.findall(
-                r"\blog\.(?:warning|error|critical|exception)\(\s*\"(\w+)\"", path.read_text()
+                r"(?:\blog\.(?:warning|error|critical|exception)\(\s*|\bfailed=)\"(\w+)\"",
+                path.read_text(),
             )
         )
 

@@ -1,14 +1,11 @@
 """The worker that delivers mail, on a thread of its own, so that no request waits for a mail."""
 
-import logging
 import threading
 from typing import Final
 
 from twinlock.core.clock import Clock
-from twinlock.core.errors import TwinlockError
 from twinlock.flows.delivering import Delivering
-
-log = logging.getLogger("twinlock.web")
+from twinlock.web.rounds import Rounds
 
 PERIOD_SECONDS: Final = 1.0
 
@@ -19,22 +16,18 @@ class Delivery:
     def __init__(self, delivering: Delivering, clock: Clock) -> None:
         self._delivering = delivering
         self._clock = clock
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
         self._one_at_a_time = threading.Lock()
+        self._rounds = Rounds(
+            self._deliver, every_seconds=PERIOD_SECONDS, name="mail", failed="delivery_failed"
+        )
 
     def start(self) -> None:
         """Start the thread; its first work comes after the first period."""
-        self._stopped.clear()
-        self._thread = threading.Thread(target=self._run, name="twinlock-mail", daemon=True)
-        self._thread.start()
+        self._rounds.start()
 
     def close(self) -> None:
         """Stop between two mails and wait for the thread's end."""
-        self._stopped.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._rounds.close()
 
     def work(self) -> int:
         """Deliver what is due once; return how many mails that were.
@@ -47,12 +40,6 @@ class Delivery:
         with self._one_at_a_time:
             return self._delivering.deliver_due(self._clock, stop=lambda: False)
 
-    def _run(self) -> None:
-        while not self._stopped.wait(PERIOD_SECONDS):
-            try:
-                with self._one_at_a_time:
-                    self._delivering.deliver_due(self._clock, stop=self._stopped.is_set)
-            except TwinlockError as error:
-                log.warning("delivery_failed", extra={"error": type(error).__name__})
-            except Exception:
-                log.exception("delivery_failed")
+    def _deliver(self) -> None:
+        with self._one_at_a_time:
+            self._delivering.deliver_due(self._clock, stop=self._rounds.closing.is_set)

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
+from twinlock.accounts.directory import host_id_of
 from twinlock.web.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -35,17 +37,42 @@ class HostWord:
         self._runtime = runtime
         self._begun: set[asyncio.Task[None]] = set()
 
-    def take(self, step: Step, db: "Session | AsyncSession | None", *, instead: Step) -> Taken:
+    def deleted(self, account_id: int | str | UUID, db: "Session | AsyncSession | None") -> Taken:
+        """Take that an account is deleted; where it is not after all, look at it again.
+
+        Raises:
+            DirectoryError: *account_id* is no id.
+            UncommittedWritesError: The caller's connection holds the SQLite file, and no
+                session was given.
+        """
+        host_id = host_id_of(account_id)
+        return self._take(_deletion_of(host_id), db, instead=_change_of(host_id))
+
+    def changed(
+        self,
+        account_id: int | str | UUID,
+        db: "Session | AsyncSession | None",
+        *,
+        is_password: bool,
+    ) -> Taken:
+        """Take that an account is another one now, or its password.
+
+        Raises:
+            DirectoryError: *account_id* is no id.
+            UncommittedWritesError: The caller's connection holds the SQLite file, and no
+                session was given.
+        """
+        host_id = host_id_of(account_id)
+        change = _change_of(host_id, is_password=is_password)
+        return self._take(change, db, instead=_change_of(host_id))
+
+    def _take(self, step: Step, db: "Session | AsyncSession | None", *, instead: Step) -> Taken:
         """Carry out *step* now; with a session in a transaction, when that is committed.
 
         Args:
             step: What the host says.
             db: The session in which the host does what it says.
             instead: What is done if that transaction ends otherwise.
-
-        Raises:
-            UncommittedWritesError: The caller's connection holds the SQLite file, and no
-                session was given.
         """
         session = None if db is None else getattr(db, "sync_session", db)
         if session is None or not session.in_transaction():
@@ -91,6 +118,16 @@ class HostWord:
             else:
                 return
         step(runtime)
+
+
+def _deletion_of(host_id: str) -> Step:
+    return lambda runtime: runtime.host_changes.note(host_id, None, now=runtime.clock())
+
+
+def _change_of(host_id: str, *, is_password: bool = False) -> Step:
+    return lambda runtime: runtime.host_changes.declare_changed(
+        host_id, is_password=is_password, now=runtime.clock()
+    )
 
 
 class _Waiting:

@@ -6,9 +6,7 @@ poll of changed sessions runs, and a minute has not passed, the row is not asked
 session is over for good is remembered in the same way as whose it is.
 """
 
-import logging
 import math
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +14,6 @@ from typing import Final, Protocol
 
 from twinlock.core import clock
 from twinlock.core.clock import Clock
-from twinlock.core.errors import TwinlockError
 from twinlock.core.principal import User
 from twinlock.core.secrets import digest
 from twinlock.db.inline import WouldWaitError
@@ -29,9 +26,8 @@ from twinlock.tokens.signing_keys import KeySet
 from twinlock.tokens.verified import Held, Latest, RefusedTokens, VerifiedTokens
 from twinlock.web.bearer import bearer_token
 from twinlock.web.recognition import REFUSED, Refused
+from twinlock.web.rounds import Rounds
 from twinlock.web.work import Workers
-
-log = logging.getLogger("twinlock.web")
 
 POLL_SECONDS: Final = 0.9
 """Changes elsewhere are seen within a second: the look itself takes its time, too."""
@@ -93,7 +89,9 @@ class Sight:
         self._refused = RefusedTokens()
         self._polled_at = clock.monotonic()
         self._changed: Mapping[str, datetime] = {}
-        self._poll = Poll(self)
+        self._poll = Rounds(
+            self._look_and_tell, every_seconds=POLL_SECONDS, name="poll", failed="poll_failed"
+        )
         self.looked_around: Callable[[], None] | None = None
         """Called behind each look at the database that got through."""
 
@@ -224,7 +222,7 @@ class Sight:
 
     def close(self) -> None:
         """Stop polling."""
-        self._poll.stop()
+        self._poll.close()
 
     def look_around(self) -> None:
         """Forget what was changed by others since the last look."""
@@ -240,6 +238,11 @@ class Sight:
         if self._keys.refresh_if_changed(now=self._clock()) or was_blind:
             self._seen.forget_all()  # changes may have come and gone unseen
         self._polled_at = began_at
+
+    def _look_and_tell(self) -> None:
+        self.look_around()
+        if self.looked_around is not None:
+            self.looked_around()
 
     def _look_at_token(self, token: str) -> User | Over | None:
         claims = self.claims_of(token)
@@ -321,36 +324,3 @@ class Sight:
         self._seen.remember(credential, session_id, seen, expires_at=expires_at, now=now)
         if self._changed.get(session_id) != before.changed_at:
             self._seen.forget_session(session_id)
-
-
-class Poll:
-    """Looks around once a second on a thread of its own, from start to stop."""
-
-    def __init__(self, sight: Sight) -> None:
-        self._sight = sight
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._stopped.clear()
-        self._thread = threading.Thread(target=self._run, name="twinlock-poll", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the thread and wait for its end."""
-        self._stopped.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-
-    def _run(self) -> None:
-        while not self._stopped.wait(POLL_SECONDS):
-            try:
-                self._sight.look_around()
-                if self._sight.looked_around is not None:
-                    self._sight.looked_around()
-            except TwinlockError as error:
-                log.warning("poll_failed", extra={"error": type(error).__name__})
-            except Exception:
-                log.exception("poll_failed")

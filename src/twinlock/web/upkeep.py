@@ -1,7 +1,6 @@
 """What a running server does besides answering: chains and counts events, clears away."""
 
 import logging
-import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,6 +10,7 @@ from twinlock.accounts.password_check import PasswordCheck
 from twinlock.core.errors import TwinlockError
 from twinlock.flows import chaining, maintenance, tallying
 from twinlock.flows.parts import Parts
+from twinlock.web.rounds import Rounds
 
 log = logging.getLogger("twinlock.web")
 
@@ -55,27 +55,23 @@ class Upkeep:
         self._due_work = (*due_work, at_end)
         self._at_end = at_end
         self._keep_events = keep_events
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
         self._runs = 0
+        self._rounds = Rounds(
+            self.work, every_seconds=PERIOD_SECONDS, name="upkeep", failed="upkeep_failed"
+        )
 
     @property
     def is_running(self) -> bool:
         """Whether its thread was started and has not ended."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._rounds.are_running
 
     def start(self) -> None:
         """Start the thread; its first work comes after the first period."""
-        self._stopped.clear()
-        self._thread = threading.Thread(target=self._run, name="twinlock-upkeep", daemon=True)
-        self._thread.start()
+        self._rounds.start()
 
     def close(self) -> None:
         """Stop between two transactions and wait for the thread's end."""
-        self._stopped.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._rounds.close()
 
     def work_at_end(self) -> None:
         """Do what would be lost with this process; a database that is away loses it."""
@@ -96,7 +92,7 @@ class Upkeep:
         now = self._parts.clock()
         for one in self._due_work:
             one.work(now=now)
-        pause = partial(self._stopped.wait, _PAUSE_SECONDS)
+        pause = partial(self._rounds.closing.wait, _PAUSE_SECONDS)
         chaining.extend(self._parts, now=now, pause=pause)
         tallying.count_hours(self._parts, now=now, pause=pause)
         deleted = maintenance.clean_up(
@@ -104,12 +100,3 @@ class Upkeep:
         )
         if any(deleted.values()):
             log.info("expired_rows_deleted", extra=dict(deleted))
-
-    def _run(self) -> None:
-        while not self._stopped.wait(PERIOD_SECONDS):
-            try:
-                self.work()
-            except TwinlockError as error:
-                log.warning("upkeep_failed", extra={"error": type(error).__name__})
-            except Exception:
-                log.exception("upkeep_failed")
