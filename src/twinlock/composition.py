@@ -205,7 +205,6 @@ def build_flows(parts: Parts, settings: Settings) -> Flows:
             parts,
             verifying,
             changes,
-            administration,
             policy,
             is_enabled=settings.invitations_enabled and parts.accounts.are_ours,
         ),
@@ -259,7 +258,6 @@ def build_runtime(
         parts,
         flows.counting,
         flows.verifying,
-        flows.administration,
         flows.policy,
         is_enabled=settings.registration_enabled and parts.accounts.are_ours,
     )

@@ -73,7 +73,7 @@ class Imported:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class _Checked:
     """A new account whose names can be."""
 
     new: NewAccount
@@ -97,7 +97,7 @@ def check_roles(roles: Sequence[str]) -> Refused | None:
     return Refused("role_invalid", problem) if problem else None
 
 
-def check_new(new: NewAccount) -> Checked | Refused:
+def _check(new: NewAccount) -> _Checked | Refused:
     """Check the names and roles of an account to be made."""
     refused = check_roles(new.roles)
     if refused is not None:
@@ -106,32 +106,46 @@ def check_new(new: NewAccount) -> Checked | Refused:
     if isinstance(username, UsernameProblem):
         return Refused(username.value, username.sentence)
     if new.email is None:
-        return Checked(new, username, None)
+        return _Checked(new, username, None)
     email = check_email(new.email)
     if isinstance(email, EmailProblem):
         return Refused(email.value, email.sentence)
-    return Checked(new, username, email)
+    return _Checked(new, username, email)
 
 
 def make_account(
     tx: Connection,
     parts: Parts,
-    checked: Checked,
+    new: NewAccount,
     caller: Caller,
     *,
     type_: EventType = EventType.ACCOUNT_CREATED,
     now: datetime,
 ) -> Account | Refused:
-    """Write an account, its subject and its event; beside a host's users nobody could use it."""
+    """Make an account with its subject and its event; beside a host's users nobody could use it."""
+    checked = _check(new)
+    if isinstance(checked, Refused):
+        return checked
     if not parts.accounts.are_ours or entries.has_entries(tx):
         return MANAGED_ELSEWHERE
-    new, email = checked.new, checked.email
     if ADMIN in new.roles:
         installation.lock_admins(tx)
-    subject = SubjectId(new_id())
     account_id = new_id()
+    if not _insert(tx, account_id, checked, now=now):
+        return TAKEN
+    subject = SubjectId(new_id())
+    seal = authenticators.make_seal(parts.keyring, account=subject, generation=0, authenticators=())
+    subjects.add(tx, subject_id=subject, host_id=account_id, seal=seal, now=now)
+    details = {"roles": list(new.roles)}
+    audit.record(tx, Event(type_, now, caller, subject=subject, details=details))
+    return parts.accounts.get(tx, subject) or NOT_FOUND
+
+
+def _insert(tx: Connection, account_id: str, checked: _Checked, *, now: datetime) -> bool:
+    """Write the account's row; False where its name or address is another's."""
+    new, email = checked.new, checked.email
     is_verified = email is not None and new.is_email_verified
-    is_new = accounts.insert_account(
+    return accounts.insert_account(
         tx,
         account_id=account_id,
         username=checked.username.text,
@@ -147,20 +161,13 @@ def make_account(
         disabled_at=now if new.is_disabled else None,
         now=now,
     )
-    if not is_new:
-        return TAKEN
-    seal = authenticators.make_seal(parts.keyring, account=subject, generation=0, authenticators=())
-    subjects.add(tx, subject_id=subject, host_id=account_id, seal=seal, now=now)
-    details = {"roles": list(new.roles)}
-    audit.record(tx, Event(type_, now, caller, subject=subject, details=details))
-    return parts.accounts.get(tx, subject) or NOT_FOUND
 
 
 def import_account(
     tx: Connection,
     parts: Parts,
     changes: Changes,
-    checked: Checked,
+    new: NewAccount,
     imported: Sequence[Imported],
     caller: Caller,
     *,
@@ -171,7 +178,7 @@ def import_account(
     Raises:
         UndoneError: One of them cannot be used.
     """
-    account = make_account(tx, parts, checked, caller, type_=EventType.ACCOUNT_IMPORTED, now=now)
+    account = make_account(tx, parts, new, caller, type_=EventType.ACCOUNT_IMPORTED, now=now)
     if isinstance(account, Refused) or not imported:
         return account
     added = [_import_authenticator(tx, account, one, now=now) for one in imported]

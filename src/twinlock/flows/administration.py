@@ -25,7 +25,6 @@ from twinlock.flows.account_making import (
     Imported,
     NewAccount,
     UndoneError,
-    check_new,
     check_roles,
     import_account,
     make_account,
@@ -96,21 +95,9 @@ class Administration:
 
     def create(self, new: NewAccount, caller: Caller, *, now: datetime) -> Account | Refused:
         """Make an account."""
-        checked = check_new(new)
-        if isinstance(checked, Refused):
-            return checked
         return transaction_of(
-            self._actor, self._parts, make_account, self._parts, checked, caller, now=now
+            self._actor, self._parts, make_account, self._parts, new, caller, now=now
         )
-
-    def make(
-        self, tx: Connection, new: NewAccount, type_: EventType, caller: Caller, *, now: datetime
-    ) -> Account | Refused:
-        """Make an account in a transaction that does more than that."""
-        checked = check_new(new)
-        if isinstance(checked, Refused):
-            return checked
-        return make_account(tx, self._parts, checked, caller, type_=type_, now=now)
 
     def import_account(
         self,
@@ -121,12 +108,9 @@ class Administration:
         now: datetime,
     ) -> Account | Refused:
         """Make an account from elsewhere, its authenticators included, in one transaction."""
-        checked = check_new(new)
-        if isinstance(checked, Refused):
-            return checked
         try:
             return self._parts.database.transaction(
-                import_account, self._parts, self._changes, checked, imported, caller, now=now
+                import_account, self._parts, self._changes, new, imported, caller, now=now
             )
         except UndoneError as undone:
             return undone.refused

@@ -29,9 +29,14 @@ from twinlock.core.principal import ADMIN, User
 from twinlock.core.proof import SubjectId
 from twinlock.core.secrets import new_secret
 from twinlock.flows import mailing
-from twinlock.flows.account_making import TAKEN, NewAccount, UndoneError, check_roles
+from twinlock.flows.account_making import (
+    TAKEN,
+    NewAccount,
+    UndoneError,
+    check_roles,
+    make_account,
+)
 from twinlock.flows.acting import transaction_of
-from twinlock.flows.administration import Administration
 from twinlock.flows.changes import Changes
 from twinlock.flows.demands import demands_of
 from twinlock.flows.email_change import EMAIL_TAKEN, NO_MAIL
@@ -93,16 +98,14 @@ class Invitations:
         parts: Parts,
         verifying: Verifying,
         changes: Changes,
-        administration: Administration,
         policy: PasswordPolicy,
         *,
         is_enabled: bool,
     ) -> None:
-        """Put together; nothing may be asked of it where it is not enabled."""
+        """Keep the parts; where it is not enabled, nothing of it may be called."""
         self._parts = parts
         self._verifying = verifying
         self._changes = changes
-        self._administration = administration
         self._policy = policy
         self._actor: User | None = None
         self.is_enabled = is_enabled
@@ -195,9 +198,7 @@ class Invitations:
             account = self._again(tx, found, new, address)
         else:
             unverified = replace(new, is_email_verified=False)
-            account = self._administration.make(
-                tx, unverified, EventType.ACCOUNT_CREATED, caller, now=now
-            )
+            account = make_account(tx, self._parts, unverified, caller, now=now)
         if isinstance(account, Refused):
             raise UndoneError(account)
         return self._mail(tx, account, address, caller, lifetime, now=now)

@@ -32,8 +32,7 @@ from twinlock.core.errors import SealBrokenError
 from twinlock.core.proof import Reason, SubjectId
 from twinlock.core.secrets import digest, new_secret
 from twinlock.flows import mailing
-from twinlock.flows.account_making import NewAccount
-from twinlock.flows.administration import Administration
+from twinlock.flows.account_making import NewAccount, make_account
 from twinlock.flows.counting import Counting
 from twinlock.flows.email_change import EMAIL_TAKEN
 from twinlock.flows.first_password import Welcomed, welcome
@@ -77,7 +76,6 @@ class Registration:
         parts: Parts,
         counting: Counting,
         verifying: Verifying,
-        administration: Administration,
         policy: PasswordPolicy,
         *,
         is_enabled: bool,
@@ -86,7 +84,6 @@ class Registration:
         self._parts = parts
         self._counting = counting
         self._verifying = verifying
-        self._administration = administration
         self._policy = policy
         self.is_enabled = is_enabled
 
@@ -251,7 +248,9 @@ class Registration:
             pending.spend(tx, begun, now=now)
             return EMAIL_TAKEN
         new = NewAccount(wanted.applicant.username, wanted.email, wanted.applicant.full_name)
-        made = self._administration.make(tx, new, EventType.ACCOUNT_REGISTERED, caller, now=now)
+        made = make_account(
+            tx, self._parts, new, caller, type_=EventType.ACCOUNT_REGISTERED, now=now
+        )
         if isinstance(made, Refused):
             return made
         if not pending.spend(tx, begun, now=now):
