@@ -1,5 +1,6 @@
 """The host's own users: signing in, and what the host's table does to it afterwards."""
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -273,6 +274,31 @@ def test_a_directory_that_fails_is_answered_with_503(sqlite_house: House, tmp_pa
 
     assert answer.status_code == 503
     assert "Retry-After" in answer.headers
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), asyncio.CancelledError(), TimeoutError()])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_directory_that_gives_up_takes_no_server_along(
+    sqlite_house: House, tmp_path: Path, error: BaseException, is_async: bool
+) -> None:
+    fails = [True, False]
+
+    class Exiting(Plain):
+        def find(self, login: str) -> DirectoryEntry | None:
+            if fails.pop(0):
+                raise error
+            return super().find(login)
+
+    class AsyncExiting(Exiting):
+        async def find(self, login: str) -> DirectoryEntry | None:  # type: ignore[override]
+            return Exiting.find(self, login)
+
+    kind = AsyncExiting if is_async else Exiting
+    with make_host(sqlite_house, tmp_path, kind).open() as host:
+        host.users.add()
+        answers = [token(host.client, "johndoe", PASSWORD).status_code for _ in range(2)]
+
+    assert answers == [503, 200]
 
 
 @pytest.mark.parametrize("allowed", [True, False])

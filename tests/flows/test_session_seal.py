@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from tests.support.house import BASE_URL, PASSWORD, House, bearer, sign_in
 from twinlock.core.secrets import digest
+from twinlock.sessions.store import get_session
 
 
 def write(house: House, statement: str, **params: object) -> None:
@@ -34,6 +35,7 @@ def session_of(house: House, client: TestClient, headers: dict[str, str]) -> str
         "scope = 'items:read'",
         "auth_time = expires_at",
         "generation = generation + 1",
+        "refresh_counter = refresh_counter + 1",
         "seal = zeroblob(36)",
     ],
 )
@@ -49,6 +51,37 @@ def test_a_session_that_was_changed_opens_and_refreshes_nothing(
         form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
         assert client.get("/users/me", headers=bearer(tokens)).status_code == 401
         assert client.post("/token", data=form).status_code == 400
+
+
+def test_a_spent_refresh_token_is_not_made_the_next_one(house: House, client: TestClient) -> None:
+    house.create()
+    first = sign_in(client)
+    form = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
+    second = client.post("/token", data=form).json()
+    house.clock.advance(minutes=1)
+
+    write(house, "UPDATE session SET refresh_counter = 0")
+
+    assert client.post("/token", data=form).status_code == 400
+    assert client.get("/users/me", headers=bearer(second)).status_code == 401
+
+
+def test_a_session_of_an_earlier_release_goes_on(house: House, client: TestClient) -> None:
+    house.create()
+    tokens = sign_in(client)
+    mine = session_of(house, client, bearer(tokens))
+    keyring = house.runtime.parts.keyring
+    found = house.database.reading(get_session, keyring, mine)
+    assert found is not None
+    older = keyring.mac("session", *found.sealed_content[:-1])
+    write(house, "UPDATE session SET seal = :older", older=older)
+
+    form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    refreshed = client.post("/token", data=form)
+
+    assert client.get("/users/me", headers=bearer(refreshed.json())).status_code == 200
+    write(house, "UPDATE session SET refresh_counter = 0")
+    assert client.post("/token", data=form).status_code == 400
 
 
 def sign_out(client: TestClient, tokens: dict[str, Any]) -> Any:

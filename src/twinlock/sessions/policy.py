@@ -105,6 +105,7 @@ class Session:
             " ".join(self.scope),
             self.created_at.isoformat(),
             self.expires_at.isoformat(),
+            str(self.refresh_counter),
         )
 
     def is_alive(self, *, generation: int, now: datetime) -> bool:

@@ -8,6 +8,7 @@ back one that has ended.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -305,7 +306,7 @@ def rotate_refresh(
         "session_id": rotated.id,
         "presented": presented,
         "new_idle_until": idle_until,
-        "new_seal": _seal(keyring, rotated),
+        "new_seal": _seal(keyring, replace(rotated, refresh_counter=presented + 1)),
         "moment": now,
     }
     return tx.execute(ROTATE_REFRESH, params).rowcount == 1
@@ -369,13 +370,19 @@ def _seal(keyring: Keyring, session: Session) -> bytes:
     return keyring.mac(_SEAL, *session.sealed_content)
 
 
+def _is_seal(keyring: Keyring, seal: bytes, session: Session) -> bool:
+    """Tell whether a seal is the session's; an earlier release's says nothing of its counter."""
+    content = session.sealed_content
+    return keyring.is_mac(seal, _SEAL, *content) or keyring.is_mac(seal, _SEAL, *content[:-1])
+
+
 def _sealed(keyring: Keyring, row: Row[Any] | None) -> Session | None:
     session = _session(row)
     if row is None:
         return None
     if session is not None and session.ended_at is not None:
         return session  # over for good; its seal is gone
-    if session is None or not keyring.is_mac(row.seal, _SEAL, *session.sealed_content):
+    if session is None or not _is_seal(keyring, row.seal, session):
         log.critical("session_seal_broken", extra={"session": row.id})
         return None
     return session

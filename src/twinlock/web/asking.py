@@ -143,9 +143,17 @@ class Asking:
                 return answer
         except TwinlockError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise
             log.error("directory_failed", extra={"error": type(error).__name__})
             raise DirectoryError(type(error).__name__) from error
+
+
+def _is_cancelled() -> bool:
+    """Tell whether the request itself was given up, and not something that the host waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _entry(answer: object) -> DirectoryEntry | None:
