@@ -104,10 +104,10 @@ def with_mailed_codes(guide: Guide, *, signed_in: bool = False) -> tuple[Visitor
     return visitor, name
 
 
-def with_passkey(guide: Guide, *, signed_in: bool = False) -> Visitor:
+def with_passkey(guide: Guide, *, signed_in: bool = False, aaguid: bytes = bytes(16)) -> Visitor:
     """Return somebody who has a passkey, with the password step done or signed in."""
     name = guide.person()
-    device = FakeAuthenticator()
+    device = FakeAuthenticator(aaguid=aaguid)
     guide.house.enroll_passkey(guide.client, device, sign_in(guide.client, name))
     visitor = guide.stranger()
     visitor.sign_in(name)

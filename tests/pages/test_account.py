@@ -1,5 +1,6 @@
 """The own account by pages: authenticators, recovery codes, password, sessions."""
 
+import re
 from html import unescape
 
 import pytest
@@ -309,7 +310,7 @@ def test_who_uses_up_a_recovery_code_hears_how_many_are_left(
         browser.send("/login/recovery_codes", answer=code)
         told.append(browser.text)
 
-    assert "You have 9 recovery codes left." in told[0]
+    assert "You have 9 recovery codes left. Is your phone lost?" in told[0]
     assert "You have 1 recovery code left." in told[8]
     assert "That was your last recovery code. Make new ones now." in told[9]
     assert "You have not shown" not in told[0]  # who used one has them
@@ -337,7 +338,10 @@ def test_the_sheet_of_codes_says_whose_they_are_and_where_they_belong(
         browser.sign_in()
         enroll(house, browser)
 
-        assert "For <bdi>johndoe</bdi>, made on Mar 2, 2026" in browser.page.text
+        assert (
+            'For <bdi>johndoe</bdi>, made on <time datetime="2026-03-02">Mar 2, 2026<'
+            in browser.page.text
+        )
         assert 'download="harbour-söhne-recovery-codes.txt"' in browser.page.text
 
 
@@ -358,6 +362,21 @@ def test_sessions_and_history_say_how_somebody_signed_in(
     assert "with password and passkey" in sessions
     browser.open("/events")
     assert browser.text.count("with the password alone") >= 2
+
+
+def test_buttons_of_the_same_name_are_told_apart(
+    sqlite_house: House, browser: Browser, enrolled: Enrolled
+) -> None:
+    """By ear, three sessions of one browser have one name; what describes them is theirs."""
+    for _ in range(3):
+        browser = Browser(sqlite_house.client())
+        browser.sign_in_fully(sqlite_house, enrolled)
+    browser.open("/account")
+
+    described = re.findall(r'<button[^>]*aria-describedby="(sign-in-\d)"', browser.page.text)
+
+    assert len(described) == len(set(described)) >= 2
+    assert all(f'id="{one}"' in browser.page.text for one in described)
 
 
 def test_what_deserves_a_second_look_leads_to_what_to_do(

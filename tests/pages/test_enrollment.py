@@ -226,7 +226,8 @@ def test_the_page_says_who_asks_for_it_and_since_when(
         someone = Browser(sqlite_house.client())
         someone.sign_in(name)
 
-        assert f"Twinlock {words} since {day}." in someone.text
+        text = f'Twinlock {words} since <time datetime="{since:%Y-%m-%d}">{day}</time>.'
+        assert text in someone.page.text
 
     work.remove_policy(Kind.EVERYONE, "", OPERATOR, now=sqlite_house.now)
     browser.open("/enrollment")

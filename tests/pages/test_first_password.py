@@ -19,11 +19,12 @@ def newcomer(sqlite_house: House, browser: Browser) -> Browser:
 
 
 def test_it_leads_to_its_change_and_says_why(newcomer: Browser) -> None:
-    assert newcomer.path == "/account/password"
+    assert newcomer.path == "/account/password?next=%2Faccount"
     assert "Somebody else made your first password." in newcomer.text
     for path in ("/account", "/events", "/factors/new", "/not-me", "/admin"):
         assert newcomer.open(path).url.path == "/account/password", path
 
+    newcomer.open("/account")
     newcomer.send("/account/password", current_password=PASSWORD, new_password=NEW)
 
     assert newcomer.path == "/account"
@@ -38,6 +39,21 @@ def test_no_form_goes_around_it(sqlite_house: House, newcomer: Browser) -> None:
         data = {"csrf": csrf, "email": "else@example.com"}
         answer = newcomer.client.post(path, data=data, headers=headers, follow_redirects=False)
         assert answer.headers["location"] == "/account/password", path
+
+
+def test_it_leads_on_to_the_page_that_was_wanted_and_never_elsewhere(newcomer: Browser) -> None:
+    newcomer.open("/events?cursor=1")
+    newcomer.send("/account/password", current_password="wrong", new_password=NEW)
+    newcomer.send(
+        "/account/password", current_password=PASSWORD, new_password=NEW, next="//evil.example"
+    )
+    assert newcomer.path == "/account"
+
+    newcomer.open("/account/password?next=/events")
+    newcomer.send("/account/password", current_password=NEW, new_password=PASSWORD)
+
+    assert newcomer.path == "/events"
+    assert "Your password is changed" in newcomer.text
 
 
 def test_one_can_sign_out_instead(newcomer: Browser) -> None:

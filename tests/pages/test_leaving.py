@@ -134,6 +134,8 @@ def test_a_login_that_waits_for_a_code_is_left_for_good(
     kept = browser.client.cookies[LOGIN]
     browser.open("/login/help")
     assert "Stop signing in" in browser.text
+    browser.open(next(one for one in browser.read().links if one.startswith("/login/")))
+    assert browser.path == "/login/totp"  # help does not cost the password
     browser.open("/logout")
     assert "Stop signing in?" in browser.text
     browser.open(next(one for one in browser.read().links if "/login/" in one))  # go on

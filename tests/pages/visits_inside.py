@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from tests.factors.suite import code_in
 from tests.pages.guide import (
@@ -52,8 +53,8 @@ def security(guide: Guide) -> None:
     for code in enrolled.recovery_codes[7:]:
         spend(guide, name, code)
     rich.open("/account")
-    key = with_passkey(guide, signed_in=True)
-    key.open("/account")
+    for aaguid in (bytes(16), UUID("fbfc3007-154e-4ecc-8c0b-6e020557d7bd").bytes):
+        with_passkey(guide, signed_in=True, aaguid=aaguid).open("/account")
     with_mailed_codes(guide, signed_in=True)[0].open("/account")
 
 

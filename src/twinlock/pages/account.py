@@ -10,7 +10,7 @@ from twinlock.flows.outcomes import Denied, Refused, SignedIn, StepUpRequired, T
 from twinlock.flows.own_security import Security
 from twinlock.pages import activity
 from twinlock.pages.forms import Form
-from twinlock.pages.paths import HOME
+from twinlock.pages.paths import HOME, own_path, with_query
 from twinlock.pages.replies import after, home, minutes, see_other, throttled, with_session
 from twinlock.pages.routes import page_router
 from twinlock.pages.shown import page
@@ -62,8 +62,9 @@ async def show_security(
 @pages.get("/account/password")
 async def show_password(visitor: Looking, request: Request, runtime: Running) -> HTMLResponse:
     """Ask for the current password and the next."""
-    await _require_fresh(runtime, visitor, "/account/password")
-    return _password_page(request, visitor)
+    there = own_path(request.query_params.get("next"))
+    await _require_fresh(runtime, visitor, with_query("/account/password", next=there))
+    return _password_page(request, visitor, there)
 
 
 @pages.post("/account/password")
@@ -71,6 +72,7 @@ async def set_password(
     visitor: Acting, request: Request, form: Form, runtime: Running, caller: From, now: Now
 ) -> Response:
     """Change the password; every session ends, and this one is replaced."""
+    there = own_path(form.text("next"))
     done = await change_password(
         runtime,
         visitor.user,
@@ -82,16 +84,18 @@ async def set_password(
     )
     match done:
         case SignedIn():
-            return with_session(runtime, after(request, runtime, note="password_changed"), done)
+            note = "password_changed"
+            on = see_other(there, note=note) if there else after(request, runtime, note=note)
+            return with_session(runtime, on, done)
         case StepUpRequired():
             raise prove_again(runtime, "/account/password")
         case Throttled():
             shown = _password_page(
-                request, visitor, status=429, error="wait", minutes=minutes(done)
+                request, visitor, there, status=429, error="wait", minutes=minutes(done)
             )
             return throttled(shown, done)
         case Refused(code=code):
-            return _password_page(request, visitor, status=400, error=code)
+            return _password_page(request, visitor, there, status=400, error=code)
         case Denied():
             raise SeeOtherError(f"{runtime.prefix}/login")
 
@@ -150,6 +154,7 @@ def _email_page(
 def _password_page(
     request: Request,
     visitor: Visitor,
+    there: str | None,
     *,
     status: int = 200,
     error: str | None = None,
@@ -162,4 +167,5 @@ def _password_page(
         visitor=visitor,
         error=error,
         minutes=shown.get("minutes", 0),
+        next=there or "",
     )

@@ -30,7 +30,7 @@ from twinlock.pages.routes import page_router
 from twinlock.pages.shown import codes_left_note, page, safe_methods
 from twinlock.pages.sign_in import sign_in_page
 from twinlock.pages.visitor import signed_in
-from twinlock.pages.waiting import way_out_of
+from twinlock.pages.waiting import waiting_handles
 from twinlock.web.deps import From, Now, Running, TrustedDevice
 from twinlock.web.password_step import Submitted, submit_password
 from twinlock.web.runtime import Runtime, runtime_of
@@ -137,9 +137,14 @@ async def sign_in(
 @pages.get("/help")
 async def show_help(request: Request, runtime: Running) -> HTMLResponse:
     """Say what to do without a password or any second factor; nothing is reset from here."""
-    way_out = way_out_of(request)
-    can_recover = runtime.parts.mail is not None
-    return page(request, "login/help.html", can_recover=can_recover, way_out=way_out)
+    begun = Begun.of(request)
+    return page(
+        request,
+        "login/help.html",
+        can_recover=runtime.parts.mail is not None,
+        back=f"/login/{begun.methods[0]}" if begun is not None and begun.methods else None,
+        way_out="login" if waiting_handles(request) else "",
+    )
 
 
 @pages.get("/{method}")

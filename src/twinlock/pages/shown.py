@@ -78,6 +78,8 @@ NOTES: Final = {
 }
 """What a page says of the change that led to it."""
 _CODES_LEFT: Final = "codes_left."
+_LAST: Final = texts.mark("That was your last recovery code. Make new ones now.")
+_NEXT: Final = texts.mark("Is your phone lost? Add the new one below, then remove the old one.")
 _FEW: Final = 3
 ALARMS: Final = frozenset({"passkey_denied", "mail_not_again"})
 """Those of something that was denied."""
@@ -205,11 +207,11 @@ def _said(note: str, language: str) -> str | None:
     if left is None:
         return NOTES.get(note)
     if left == 0:
-        return texts.mark("That was your last recovery code. Make new ones now.")
+        return f"{words.gettext(_LAST)} {words.gettext(_NEXT)}"
     told = words.ngettext(
         "You have %(num)s recovery code left.", "You have %(num)s recovery codes left.", left
     )
-    return told % {"num": left}
+    return f"{told % {'num': left}} {words.gettext(_NEXT)}"
 
 
 def _tone(note: str) -> str:

@@ -76,10 +76,10 @@ def has_csrf_token(request: Request, form: Fields, visitor: Visitor) -> bool:
 
 async def _looking(request: Request) -> Visitor:
     visitor = await signed_in(request)
+    here = own_path(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
     if visitor is None:
-        here = own_path(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
         raise SeeOtherError(with_query(f"{runtime_of(request).prefix}/login", next=here))
-    _keep_to_first_password(request, visitor)
+    _keep_to_first_password(request, visitor, back=here)
     return visitor
 
 
@@ -94,8 +94,8 @@ async def _acting(request: Request, form: Form) -> Visitor:
     return visitor
 
 
-def _keep_to_first_password(request: Request, visitor: Visitor) -> None:
-    """Lead who holds a first password to its change, from wherever else.
+def _keep_to_first_password(request: Request, visitor: Visitor, *, back: str | None = None) -> None:
+    """Lead who holds a first password to its change, from wherever else, and then back.
 
     Raises:
         SeeOtherError: It is to be changed first.
@@ -104,7 +104,7 @@ def _keep_to_first_password(request: Request, visitor: Visitor) -> None:
     path = request.url.path.removeprefix(prefix)
     is_on_the_way = any(path == one or path.startswith(f"{one}/") for one in _ON_THE_WAY)
     if visitor.user.must_change_password and not is_on_the_way:
-        raise SeeOtherError(f"{prefix}{FIRST_PASSWORD}")
+        raise SeeOtherError(with_query(f"{prefix}{FIRST_PASSWORD}", next=back))
 
 
 Looking = Annotated[Visitor, Depends(_looking)]

@@ -13,11 +13,6 @@ def waiting_handles(request: Request) -> list[str]:
     return [handle for value in found if value and (handle := value.partition("~")[0])]
 
 
-def way_out_of(request: Request) -> str:
-    """Return what a page without a session can be left from: a login that waits, or nothing."""
-    return "login" if waiting_handles(request) else ""
-
-
 def forget_waiting(response: Response) -> Response:
     """Let the browser forget what it has begun, and the link of a reset that belongs to it."""
     for name in (*_LOGINS, cookies.RESET):

@@ -14,7 +14,13 @@ function said(moment) {
   return relative.format(days, "day") + parts.slice(time - 1).map(({ value }) => value).join("");
 }
 
+const date = new Intl.DateTimeFormat(own, { dateStyle: "medium", timeZone: "UTC" });
+
 for (const time of document.querySelectorAll("time[datetime]")) {
+  if (!time.dateTime.includes("T")) {
+    time.textContent = date.format(new Date(time.dateTime)); // a day alone is one everywhere
+    continue;
+  }
   time.title = time.textContent;
   time.textContent = said(new Date(time.dateTime));
 }
