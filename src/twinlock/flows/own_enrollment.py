@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from twinlock.accounts.directory import Account
 from twinlock.accounts.subjects import store as subjects
 from twinlock.audit.events import Caller, EventType
 from twinlock.core.clock import in_order
@@ -136,8 +137,24 @@ class OwnEnrollment:
         )
         if isinstance(begun_with, Refused):
             return begun_with
+        handle = self._keep(tx, user, account, factor, begun_with.state, now=now)
+        record_own(
+            tx, EventType.FACTOR_ENROLLMENT_BEGUN, user, caller, method=factor.method, now=now
+        )
+        return EnrollmentBegun(handle, self._parts.lifetimes.enrollment, begun_with.options)
+
+    def _keep(
+        self,
+        tx: Connection,
+        user: User,
+        account: Account,
+        factor: Factor,
+        state: bytes | None,
+        *,
+        now: datetime,
+    ) -> str:
+        """Keep the factor's state under a new handle, in place of what waits for longest."""
         handle = new_secret()
-        lifetime = self._parts.lifetimes.enrollment
         begun = Pending(
             digest=digest(handle),
             purpose=Purpose.ENROLLMENT,
@@ -150,17 +167,14 @@ class OwnEnrollment:
             scope=(),
             state=None,
             tries=0,
-            expires_at=now + lifetime,
+            expires_at=now + self._parts.lifetimes.enrollment,
             created_at=in_order(now),
         )
-        sealed = self._verifying.seal_state(begun_with.state or b"", begun)
+        sealed = self._verifying.seal_state(state or b"", begun)
         pending_store.insert_pending(tx, begun)
         pending_store.set_state(tx, begun.digest, state=sealed)
         pending_store.delete_oldest(tx, begun, kept=self._parts.lifetimes.max_pending)
-        record_own(
-            tx, EventType.FACTOR_ENROLLMENT_BEGUN, user, caller, method=factor.method, now=now
-        )
-        return EnrollmentBegun(handle, lifetime, begun_with.options)
+        return handle
 
     def _count_answer(
         self, tx: Connection, user: User, method: str, handle: str, *, now: datetime
@@ -194,16 +208,9 @@ class OwnEnrollment:
         *,
         now: datetime,
     ) -> _Enrolled | StepUpRequired | Refused | Denied:
-        allowed = self._changes.allow(tx, user, now=now)
+        allowed = self._held(tx, user, factor, begun, now=now)
         if not isinstance(allowed, Allowed):
             return allowed
-        if begun.generation != allowed.account.generation:
-            return ENROLLMENT_OVER
-        if is_full(factor, allowed.authenticators):
-            return TOO_MANY
-        # Holding the subject's row keeps every other change out until this one is decided.
-        if not subjects.lock(tx, allowed.account.subject, seen=allowed.account.generation):
-            return Denied()
         try:
             state = self._verifying.open_state(begun) or b""
         except SealBrokenError:
@@ -247,3 +254,21 @@ class OwnEnrollment:
             return changed
         tell_of_factor(tx, self._parts, allowed.account, Kind.FACTOR_ADDED, enrolled, now=now)
         return _Enrolled(changed, enrolled, recovery_codes)
+
+    def _held(
+        self, tx: Connection, user: User, factor: Factor, begun: Pending, *, now: datetime
+    ) -> Allowed | StepUpRequired | Refused | Denied:
+        """Return the account of an enrollment that may still be confirmed.
+
+        Its subject's row is held: that keeps every other change out until this one is decided.
+        """
+        allowed = self._changes.allow(tx, user, now=now)
+        if not isinstance(allowed, Allowed):
+            return allowed
+        if begun.generation != allowed.account.generation:
+            return ENROLLMENT_OVER
+        if is_full(factor, allowed.authenticators):
+            return TOO_MANY
+        if not subjects.lock(tx, allowed.account.subject, seen=allowed.account.generation):
+            return Denied()
+        return allowed
