@@ -4,6 +4,7 @@ A page's states are the branches of its templates: `Gallery` counts those that w
 what no visit reaches is known from the templates themselves.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.support.house import BASE_URL, House
 from twinlock.pages.shown import TEMPLATES, Pages
 
 _SEEN: Final = "_taken"
+_FOCUSED: Final = re.compile(r"<[^<>]* autofocus[^<>]*>")
+_DESCRIBED: Final = re.compile(r'aria-describedby="([^"]*)"')
 Branch = tuple[str, int, int]
 """A template, a line of it, and which of that line's branches."""
 
@@ -40,6 +43,18 @@ class Shown:
     def name(self) -> str:
         """What the page and its state are called in a report."""
         return f"{self.template} at {self.url} ({self.status})"
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether what it says of a denial is read out: focused, or described where one types."""
+        html = self.body.decode()
+        if 'role="alert"' not in html:
+            return True
+        focused = _FOCUSED.search(html)
+        described = focused and _DESCRIBED.search(focused[0])
+        return focused is not None and (
+            'id="note"' in focused[0] or bool(described and "note" in described[1].split())
+        )
 
 
 def people_templates() -> set[str]:

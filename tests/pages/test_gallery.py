@@ -152,6 +152,8 @@ def test_every_page_and_state_is_accessible_in_both_schemes(sqlite_house: House)
     said = asyncio.run(judged(house, gallery))
 
     assert not said, "\n".join(said)
+    unheard = [shown.name for shown in gallery.shown.values() if not shown.is_heard]
+    assert not unheard, "nobody is told by ear\n" + "\n".join(unheard)
     unseen = [
         where(branch)
         for branch in sorted(gallery.branches - gallery.taken)
