@@ -64,7 +64,7 @@ def test_an_admin_without_second_factor_is_led_to_one(
 
     assert page.status_code == 403
     assert "Set up a second factor first" in browser.text
-    assert "/factors/new" in browser.read().links
+    assert "/factors/new?next=/admin" in browser.read().links
 
 
 def test_a_demoted_admin_is_out_at_once(
