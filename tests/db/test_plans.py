@@ -52,6 +52,15 @@ def test_a_statement_reads_no_more_than_it_asks_for(database: Database, name: st
         assert found == []
 
 
+def test_few_of_all_sessions_are_expected_to_have_changed(database: Database) -> None:
+    """Each second: where many are expected, PostgreSQL reads the whole table of a large house."""
+    if database.is_sqlite:
+        pytest.skip("it plans without numbers")
+    changed = STATEMENTS["sessions.store.LIST_CHANGED"]
+
+    assert database.reading(plans.expected_rows, changed) <= ROWS / 100
+
+
 def test_every_statement_that_means_a_whole_table_is_there() -> None:
     assert plans.WHOLE.keys() <= STATEMENTS.keys()
 

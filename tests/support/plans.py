@@ -179,7 +179,16 @@ def _sorts(plan: list[Any]) -> bool:
     return any("USE TEMP B-TREE" in step[-1] for step in plan)
 
 
+def expected_rows(connection: Connection, statement: Statement) -> int:
+    """Return how many rows PostgreSQL expects to find."""
+    return int(_postgres_plan(connection, statement)["Plan Rows"])
+
+
 def _postgres_scans(connection: Connection, statement: Statement) -> Iterator[str]:
+    yield from _whole(_postgres_plan(connection, statement), is_limited=False)
+
+
+def _postgres_plan(connection: Connection, statement: Statement) -> dict[str, Any]:
     dialect: Dialect = psycopg.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
     compiled = _settled(statement.what).compile(
         dialect=dialect, compile_kwargs={"render_postcompile": True}
@@ -196,7 +205,8 @@ def _postgres_scans(connection: Connection, statement: Statement) -> Iterator[st
     finally:
         driver.execute("DEALLOCATE planned")
     parsed = plan if isinstance(plan, list) else json.loads(plan)
-    yield from _whole(parsed[0]["Plan"], is_limited=False)
+    whole: dict[str, Any] = parsed[0]["Plan"]
+    return whole
 
 
 def _settled(what: Any) -> Any:
