@@ -88,7 +88,7 @@ VERDICTS = {
     "POST /api/factors/recovery_codes": fresh(),
     "POST /api/factors/{method}": fresh(),
     "POST /api/factors/{method}/confirm": signed_in(enrollment="x", answer="1", label="x"),
-    "PATCH /api/factors/{factor_id}": signed_in(label="x"),
+    "PATCH /api/factors/{factor_id}": fresh(label="x"),
     "DELETE /api/factors/{factor_id}": fresh(),
     "POST /api/reauthenticate": signed_in(acr="aal1"),
     "POST /api/reauthenticate/{method}": signed_in(reauthentication="x", answer="1"),
